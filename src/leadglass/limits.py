@@ -1,0 +1,83 @@
+"""Every bound in the house, with its reason and its precedent.
+
+Never allocate what a peer claims; never loop as long as a peer likes. A limit that a site may change
+is a field of `config.py` whose default is the constant here.
+"""
+
+from __future__ import annotations
+
+# --- wire (PS3.8) -------------------------------------------------------------------------------------
+
+PDU_LENGTH_MAX = 262_144
+"""P-DATA-TF length we announce. Large PDUs cost less per byte; DCMTK sends at most 131072, Orthanc 16384."""
+
+PDU_CONTROL_LENGTH_MAX = 1 << 20
+"""Any PDU other than P-DATA-TF. 128 contexts with every known transfer syntax need about 200 KB."""
+
+PRESENTATION_CONTEXTS_MAX = 128
+"""PS3.8 §9.3.2.2: odd context ids 1..255."""
+
+TRANSFER_SYNTAXES_PER_CONTEXT_MAX = 128
+"""PS3.6 registers about 60."""
+
+USER_ITEMS_MAX = 1024
+"""User information sub-items in one A-ASSOCIATE; one role selection per storage SOP class is about 400."""
+
+COMMAND_LENGTH_MAX = 65_536
+"""One DIMSE command set (PS3.7). The longest standard one is under 1 KB; attribute lists may grow it."""
+
+IDENTIFIER_LENGTH_MAX = 1 << 20
+"""One query, action or event data set held in memory (C-FIND, C-MOVE, N-ACTION: 10,000 references fit)."""
+
+ASSOCIATIONS_MAX = 64
+"""Worker threads of the listener; further connections wait for a short time and are then refused."""
+
+ASSOCIATIONS_PER_NODE_MAX = 32
+"""One node never takes the whole pool."""
+
+ASSOCIATIONS_PER_ADDRESS_MAX = 48
+"""One address never takes the whole pool, whoever it says it is."""
+
+ARTIM_SECONDS = 10.0
+"""PS3.8 §9.1.5: from the connection to the whole A-ASSOCIATE-RQ, TLS handshake included."""
+
+IDLE_SECONDS = 60.0
+"""No byte and no outstanding work on an established association."""
+
+RATE_BYTES_PER_SECOND_MIN = 1_024
+"""Below this, measured over `RATE_WINDOW_SECONDS` inside a message, a sender is a slow-loris."""
+
+RATE_WINDOW_SECONDS = 20.0
+"""Window of the minimum rate: a Wi-Fi ultrasound that stalls a few seconds survives."""
+
+OPERATIONS_WINDOW_MAX = 16
+"""Asynchronous operations window we agree to (PS3.7 D.3.3.3)."""
+
+# --- data sets (PS3.5) --------------------------------------------------------------------------------
+
+DATASET_DEPTH_MAX = 64
+"""Nested sequences. Deepest real object seen: 9 (radiotherapy, structured reports); peers crash at 20,000."""
+
+DATASET_ELEMENTS_MAX = 1_000_000
+"""Elements and items in all. Enhanced multi-frame with 10,000 frames has about 600,000."""
+
+ELEMENT_VALUE_KEPT_MAX = 65_536
+"""A value longer than this is passed through in fragments and never held."""
+
+DATASET_UNBULK_BYTES_MAX = 256 << 20
+"""Bytes of a data set outside bulk values."""
+
+INFLATED_BYTES_MAX = 1 << 30
+"""A deflated data set, inflated (RFC 1951 reaches 1032 : 1)."""
+
+INFLATE_RATIO_MAX = 200
+"""Inflated : deflated beyond the first MiB. Real deflated objects here: below 20."""
+
+PIXEL_FRAGMENTS_MAX = 1_000_000
+"""Fragments of encapsulated pixel data in one object."""
+
+OBJECT_BYTES_MAX = 8 << 30
+"""One SOP instance. Whole-slide and long cine objects reach 4 GiB."""
+
+DISK_RESERVE_BYTES = 256 << 20
+"""Free space the hub keeps: below it a sender gets A700 before anything is written."""
