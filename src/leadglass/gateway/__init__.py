@@ -1,0 +1,1 @@
+"""Decide what may pass: written policy in, Forward, Hold or Reject out."""

@@ -1,0 +1,280 @@
+"""The handshake between journeys and the world: what a journey asks for, and what the edge must give.
+
+Everything here is a value or a Protocol. `edge/` implements the Protocols, `wiring.py` joins them,
+tests of journeys pass real edges on temporary folders.
+
+Attributes are text by tag: decoded to Unicode, multiple values joined by a backslash (PS3.5 §6.2).
+Times are microseconds since 1970 UTC. Object, scope and key ids are 16 random bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from leadglass.archive.query import Query
+from leadglass.audit import AuditEvent
+from leadglass.finding import Finding
+
+Attributes = Mapping[int, str]
+
+
+class ObjectState(StrEnum):
+    """Where a sealed object stands."""
+
+    ARCHIVED = "archived"
+    """Visible to queries and retrieval."""
+    HELD = "held"
+    """Quarantined: sealed under the quarantine key, visible on the quarantine page alone."""
+    CONFLICT = "conflict"
+    """Same SOP Instance UID as an archived object, other content: kept and shown, never served in its place."""
+    DISCARDED = "discarded"
+    """Removed by a person; the row and the ledger remain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The study key that seals an object, unwrapped."""
+
+    scope_id: bytes
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRecord:
+    """What the catalogue knows of one object. `attributes` holds all four levels (patient to image)."""
+
+    object_id: bytes
+    state: ObjectState
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    source: str
+    received_at_us: int
+    length_bytes: int
+    digest: bytes
+    attributes: Attributes
+    findings: tuple[Finding, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """One inspected, sealed and durable object, asking to become visible; committed with its ledger entry."""
+
+    record: ObjectRecord
+    event: AuditEvent
+    deliver_to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The object is in the catalogue in the state its record asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The same instance with the same content is already there as `object_id`; the new copy may go."""
+
+    object_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Conflicted:
+    """Another content already carries this SOP Instance UID; the new one is kept in state CONFLICT."""
+
+    object_id: bytes
+
+
+AdmissionResult = Admitted | Duplicate | Conflicted
+
+
+class NodeState(StrEnum):
+    """Whether a node may talk to us."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+
+
+class Permission(StrEnum):
+    """What an approved node may ask of the hub."""
+
+    STORE = "store"
+    QUERY = "query"
+    RETRIEVE = "retrieve"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A DICOM application entity the site knows. `name` is its AE title; `fingerprint` is the certificate's
+    SHA-256 in lower-case hex, None for a node that has none yet. `addresses` are IP networks it may call from
+    (empty = any address, allowed only with TLS). `plaintext` lets it use the plain listener, and is a finding."""
+
+    name: str
+    state: NodeState
+    host: str = ""
+    port: int = 0
+    fingerprint: str | None = None
+    addresses: tuple[str, ...] = ()
+    permissions: frozenset[Permission] = frozenset()
+    plaintext: bool = False
+    seen_at_us: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One object on its way to one node; survives a restart."""
+
+    delivery_id: int
+    object_id: bytes
+    node: str
+    attempts: int
+    due_at_us: int
+    state: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """A storage commitment request to answer (PS3.4 annex J); survives a restart."""
+
+    commitment_id: int
+    node: str
+    transaction_uid: str
+    references: tuple[tuple[str, str], ...]
+    attempts: int
+    due_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """One opened ledger entry, for people."""
+
+    seq: int
+    at_us: int
+    kind: str
+    actor: str
+    subject: bytes | None
+    outcome: str
+    detail: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyLine:
+    """One row of the studies list: study and patient attributes with the counts computed."""
+
+    study_instance_uid: str
+    attributes: Attributes
+    instance_count: int
+    held_count: int
+    length_bytes: int
+    received_at_us: int
+
+
+class Staging(Protocol):
+    """One object being written; nobody else sees it. Not thread-safe."""
+
+    @property
+    def object_id(self) -> bytes: ...
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append; raises StorageFull or StorageError."""
+    def write_header(self, header: bytes) -> None:
+        """Overwrite the first bytes (the envelope's header is written last)."""
+    def sync(self) -> None:
+        """Return when every byte would survive a power cut."""
+    def promote(self) -> None:
+        """Make it readable under its object id. Called after the catalogue committed; idempotent."""
+    def discard(self) -> None:
+        """Remove it. Safe at any time before promote, and twice."""
+
+
+class Blobs(Protocol):
+    """Where sealed objects lie."""
+
+    def stage(self, object_id: bytes, *, expected_bytes: int = 0) -> Staging:
+        """Begin an object; raises StorageFull when the reserve would be touched."""
+    def size(self, object_id: bytes) -> int:
+        """Give the sealed length; raises NotFound."""
+    def read_at(self, object_id: bytes, offset: int, length: int) -> bytes:
+        """Read sealed bytes; short only at the end. Raises NotFound or StorageError."""
+    def delete(self, object_id: bytes) -> None:
+        """Remove a blob; no error when it is gone."""
+    def staged(self) -> Sequence[bytes]:
+        """List what a crash left in staging (start-up only)."""
+    def resume(self, object_id: bytes) -> Staging:
+        """Take up a staged object after a restart, to promote or discard it."""
+    def free_bytes(self) -> int:
+        """Tell the free space, less the reserve."""
+
+
+class Catalogue(Protocol):
+    """Rows and ledger behind one transaction. Thread-safe, and safe beside other processes on the same site."""
+
+    def admit(self, admission: Admission) -> AdmissionResult:
+        """Commit the row, its deliveries and its ledger entry together; durable on return. Group commit inside."""
+    def record(self, event: AuditEvent) -> None:
+        """Append one event to the ledger; durable on return."""
+    def scope(self, study_instance_uid: str, patient_id: str, issuer: str) -> Scope:
+        """Give the study's key, made (durably) at first sight."""
+    def scope_key(self, scope_id: bytes) -> bytes:
+        """Unwrap a scope or quarantine key by id; raises NotFound (erased) or IntegrityError."""
+    def quarantine_scope(self) -> Scope:
+        """Give the quarantine key."""
+    def has_object(self, object_id: bytes) -> bool: ...
+    def find(self, query: Query) -> Iterator[Attributes]:
+        """Answer a query at its level; computed attributes (counts, modalities) included where asked."""
+    def instances(self, query: Query) -> list[ObjectRecord]:
+        """List the archived objects under the unique keys and other keys of a query, in series and instance order."""
+    def instance(self, sop_instance_uid: str) -> ObjectRecord:
+        """Give the archived object of a SOP Instance UID; raises NotFound."""
+    def object(self, object_id: bytes) -> ObjectRecord:
+        """Give an object in any state; raises NotFound."""
+    def studies(self, *, text: str = "", limit: int = 100, offset: int = 0) -> list[StudyLine]:
+        """List studies, newest arrival first; `text` filters on name, patient id, accession, description."""
+    def objects(self, state: ObjectState, *, limit: int = 1000) -> list[ObjectRecord]:
+        """List objects in one state, newest first (the quarantine)."""
+    def change_state(self, object_id: bytes, state: ObjectState, event: AuditEvent,
+                     *, scope: Scope | None = None, deliver_to: Sequence[str] = ()) -> None:
+        """Move an object to another state together with its ledger entry."""
+    def ledger(self, *, subject: bytes | None = None, limit: int = 1000, newest_first: bool = True) -> list[LedgerLine]:
+        """Read opened ledger entries."""
+    def verify_ledger(self) -> int:
+        """Check the whole chain against the signed heads; gives the number of entries. Raises IntegrityError."""
+    def counts(self) -> Mapping[str, int]:
+        """Objects by state, studies, pending deliveries, ledger entries."""
+
+    def nodes(self) -> list[Node]: ...
+    def node(self, name: str) -> Node | None: ...
+    def put_node(self, node: Node, event: AuditEvent) -> None: ...
+    def remove_node(self, name: str, event: AuditEvent) -> None: ...
+
+    def due_deliveries(self, now_us: int, *, limit: int = 100) -> list[Delivery]: ...
+    def deliveries(self, object_id: bytes) -> list[Delivery]: ...
+    def enqueue(self, object_ids: Sequence[bytes], node: str, event: AuditEvent) -> None: ...
+    def delivered(self, delivery_id: int, event: AuditEvent) -> None: ...
+    def delivery_failed(self, delivery_id: int, error: str, due_at_us: int | None, event: AuditEvent) -> None:
+        """Plan the next try, or give up when `due_at_us` is None."""
+
+    def put_commitment(self, node: str, transaction_uid: str, references: Sequence[tuple[str, str]],
+                       event: AuditEvent) -> None: ...
+    def due_commitments(self, now_us: int) -> list[Commitment]: ...
+    def commitment_done(self, commitment_id: int, event: AuditEvent) -> None: ...
+    def commitment_failed(self, commitment_id: int, error: str, due_at_us: int | None, event: AuditEvent) -> None: ...
+    def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Wall-clock time."""
+
+    def now_us(self) -> int: ...
+
+
+class Random(Protocol):
+    """Fresh unpredictable bytes (ids, salts, data keys)."""
+
+    def __call__(self, length: int) -> bytes: ...
