@@ -238,8 +238,7 @@ class Catalogue(Protocol):
         """List studies, newest arrival first; `text` filters on name, patient id, accession, description."""
     def objects(self, state: ObjectState, *, limit: int = 1000) -> list[ObjectRecord]:
         """List objects in one state, newest first (the quarantine)."""
-    def change_state(self, object_id: bytes, state: ObjectState, event: AuditEvent,
-                     *, scope: Scope | None = None, deliver_to: Sequence[str] = ()) -> None:
+    def change_state(self, object_id: bytes, state: ObjectState, event: AuditEvent) -> None:
         """Move an object to another state together with its ledger entry."""
     def ledger(self, *, subject: bytes | None = None, limit: int = 1000, newest_first: bool = True) -> list[LedgerLine]:
         """Read opened ledger entries."""
