@@ -23,6 +23,15 @@ TRANSFER_SYNTAXES_PER_CONTEXT_MAX = 128
 USER_ITEMS_MAX = 1024
 """User information sub-items in one A-ASSOCIATE; one role selection per storage SOP class is about 400."""
 
+PEER_PDU_LENGTH_MIN = 1_024
+"""Maximum length a peer may announce (0 is unlimited). Below it headers cost more than data; DCMTK's floor is 4096."""
+
+PDV_SLIM_BYTES = 64
+"""A fragment that is not the last of its message and is shorter than this costs more than it carries."""
+
+PDV_SLIM_RUN_MAX = 1_024
+"""Slim fragments and empty PDUs in a row; no sender does this, and each costs an event."""
+
 COMMAND_LENGTH_MAX = 65_536
 """One DIMSE command set (PS3.7). The longest standard one is under 1 KB; attribute lists may grow it."""
 
@@ -81,3 +90,47 @@ OBJECT_BYTES_MAX = 8 << 30
 
 DISK_RESERVE_BYTES = 256 << 20
 """Free space the hub keeps: below it a sender gets A700 before anything is written."""
+
+# --- pictures and the console -------------------------------------------------------------------------
+
+FRAME_BYTES_MAX = 512 << 20
+"""One decoded frame. The largest real one seen (digital breast tomosynthesis, 32-bit colour) is below 128 MiB."""
+
+FRAME_SIDE_MAX = 65_535
+"""Rows and Columns are US (PS3.3 C.7.6.3); a code stream that claims more is refused before its codec runs."""
+
+DECODE_SECONDS = 30.0
+"""Silence of a codec worker after which it is killed; 100 megapixels of JPEG 2000 take about 8 s."""
+
+DECODE_MEMORY_BYTES = 4 << 30
+"""Address space of a codec worker, libraries (about 1 GiB) included."""
+
+DECODE_HEAD_BYTES_MAX = 256 << 20
+"""What a codec worker may read of an object outside its pixel data."""
+
+SESSIONS_MAX = 1_000
+"""Console sessions held at once; the oldest ends when one more begins."""
+
+SESSION_SECONDS = 8 * 3600
+"""Life of a console session: one working day."""
+
+LOGIN_FAILURES_MAX = 8
+"""Wrong passwords from one address, or for one name, within `LOGIN_WINDOW_SECONDS` before 429."""
+
+LOGIN_WINDOW_SECONDS = 300.0
+"""Window of the failures above."""
+
+FORM_BYTES_MAX = 65_536
+"""A form posted to the console; ours have three short fields."""
+
+MULTIPART_HEADER_BYTES_MAX = 8_192
+"""Header block of one part in multipart/related (PS3.18 §8.6)."""
+
+MULTIPART_PARTS_MAX = 100_000
+"""Parts in one STOW-RS request."""
+
+QIDO_RESULTS_MAX = 1_000
+"""Matches in one QIDO-RS answer; a `Warning` header tells there are more (PS3.18 §8.3.4.4)."""
+
+EVENT_STREAMS_MAX = 64
+"""Live pages open at once; one a tab."""
