@@ -9,14 +9,20 @@ Times are microseconds since 1970 UTC. Object, scope and key ids are 16 random b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from leadglass import limits
 from leadglass.archive.query import Query
 from leadglass.audit import AuditEvent
+from leadglass.dicom.association import Association, Buffer, Event
 from leadglass.finding import Finding
+from leadglass.gateway.node import Node as Node
+from leadglass.gateway.node import NodeState as NodeState
+from leadglass.gateway.node import Permission as Permission
 
 Attributes = Mapping[int, str]
 
@@ -91,39 +97,6 @@ class Conflicted:
 
 
 AdmissionResult = Admitted | Duplicate | Conflicted
-
-
-class NodeState(StrEnum):
-    """Whether a node may talk to us."""
-
-    PENDING = "pending"
-    APPROVED = "approved"
-
-
-class Permission(StrEnum):
-    """What an approved node may ask of the hub."""
-
-    STORE = "store"
-    QUERY = "query"
-    RETRIEVE = "retrieve"
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A DICOM application entity the site knows. `name` is its AE title; `fingerprint` is the certificate's
-    SHA-256 in lower-case hex, None for a node that has none yet. `addresses` are IP networks it may call from
-    (empty = any address, allowed only with TLS). `plaintext` lets it use the plain listener, and is a finding."""
-
-    name: str
-    state: NodeState
-    host: str = ""
-    port: int = 0
-    fingerprint: str | None = None
-    addresses: tuple[str, ...] = ()
-    permissions: frozenset[Permission] = frozenset()
-    plaintext: bool = False
-    seen_at_us: int | None = None
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,3 +250,46 @@ class Random(Protocol):
     """Fresh unpredictable bytes (ids, salts, data keys)."""
 
     def __call__(self, length: int) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long a peer may take (see `limits.py` for the defaults and their reasons)."""
+
+    artim_seconds: float = limits.ARTIM_SECONDS
+    idle_seconds: float = limits.IDLE_SECONDS
+    rate_window_seconds: float = limits.RATE_WINDOW_SECONDS
+    rate_bytes_per_second_min: int = limits.RATE_BYTES_PER_SECOND_MIN
+
+
+class Wire(Protocol):
+    """One DICOM connection, with its association engine."""
+
+    engine: Association
+    is_busy: bool
+    """Set while work is done for the peer, so that the connection is not evicted as idle."""
+
+    def next_event(self, *, timeout_seconds: float | None = None) -> Event:
+        """Wait for the next event. A data fragment is valid until the next call."""
+    def poll_events(self) -> None:
+        """Take in what has already arrived, without waiting."""
+    def peek(self) -> Event | None:
+        """Look at the next event that has already arrived."""
+    def send(self, buffers: bytes | Iterable[Buffer]) -> None:
+        """Send all of it."""
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is at the other end of a connection, as far as the transport can tell. `certificate` is DER."""
+
+    address: str
+    is_tls: bool
+    certificate: bytes | None = None
+    tls_version: str = ""
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Give the certificate's SHA-256 in lower-case hex."""
+        return None if self.certificate is None else hashlib.sha256(self.certificate).hexdigest()
