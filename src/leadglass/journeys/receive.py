@@ -1,0 +1,339 @@
+"""A study arrives: inspected and sealed while it comes, decided on, recorded, and only then acknowledged.
+
+The order is the promise (see `Reception.finish`): sealed bytes durable in staging, catalogue and ledger
+committed in one transaction, blob promoted, then success. Plaintext reaches no disk and an object is
+never held whole: fragments pass through the inspector and the sealer and are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from blake3 import blake3
+
+from leadglass import limits
+from leadglass.archive.catalogue import KEPT_TAGS, encode_description
+from leadglass.archive.envelope import Sealer
+from leadglass.audit import AuditEvent, AuditKind
+from leadglass.dicom.part10 import encode_file_meta
+from leadglass.dicom.pixels import Ranges, frame_length_bits, frames
+from leadglass.dicom.structure import DatasetError, Structure
+from leadglass.dicom.syntaxes import STORAGE_SOP_CLASSES, transfer_syntax
+from leadglass.dicom.text import decode_values
+from leadglass.errors import LimitExceeded, StorageError, StorageFull
+from leadglass.finding import Assessed, Finding, Inspection, NotAssessed, Severity
+from leadglass.gateway.decision import Decision, Forward, Hold, Reject, decide
+from leadglass.gateway.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from leadglass.gateway.policy import Policy
+from leadglass.journeys.ports import (
+    Admission,
+    Attributes,
+    Blobs,
+    Catalogue,
+    Clock,
+    Conflicted,
+    Duplicate,
+    ObjectRecord,
+    ObjectState,
+    Random,
+)
+from leadglass.malware.anatomy import FileInspector, Inspector
+from leadglass.malware.verdict import verdict_of
+
+_SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
+_STUDY, _SERIES = 0x0020000D, 0x0020000E
+_PATIENT_ID, _ISSUER, _MODALITY = 0x00100020, 0x00100021, 0x00080060
+_SAMPLES, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED = 0x00280002, 0x00280008, 0x00280010, 0x00280011, 0x00280100
+_CHARACTER_SET = 0x00080005
+
+KEEP = KEPT_TAGS | {_CHARACTER_SET, _SAMPLES, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED, _SOP_CLASS, _SOP_INSTANCE}
+
+_WITHOUT_PATIENT = ("1.2.840.10008.5.1.4.39.", "1.2.840.10008.5.1.4.38.", "1.2.840.10008.5.1.4.43.",
+                    "1.2.840.10008.5.1.4.44.", "1.2.840.10008.5.1.4.45.", "1.2.840.10008.5.1.4.1.1.200.",
+                    "1.2.840.10008.5.1.4.1.1.201.")  # fmt: skip
+"""Palettes, hanging protocols, implant templates, protocols, inventories: composite objects that have no study (PS3.4 GG)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """The object is durable and in the catalogue; `is_duplicate` when it already was, with the same content."""
+
+    object_id: bytes
+    length_bytes: int
+    is_duplicate: bool = False
+    is_conflict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The object is durable in the quarantine, and why."""
+
+    object_id: bytes
+    reason: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Nothing was kept but the record of it; `status` is the DICOM status the route asks for."""
+
+    reason: str
+    status: int
+    findings: tuple[Finding, ...]
+
+
+Outcome = Archived | Held | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a sender says an object is, before a byte of it was read. Texts are untrusted until compared."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Everything a reception needs; one for the whole hub."""
+
+    catalogue: Catalogue
+    blobs: Blobs
+    clock: Clock
+    random: Random
+    policy: Callable[[], Policy]
+    object_bytes_max: int = limits.OBJECT_BYTES_MAX
+
+    def begin(self, source: str, claim: Claim) -> Reception:
+        """Begin an object that comes as a data set over DIMSE; raises StorageFull before anything is written."""
+        meta = encode_file_meta(
+            sop_class_uid=claim.sop_class_uid,
+            sop_instance_uid=claim.sop_instance_uid,
+            transfer_syntax_uid=claim.transfer_syntax_uid,
+            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+            implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+        )
+        inspector = Inspector(transfer_syntax(claim.transfer_syntax_uid), dataset_offset=len(meta), keep=KEEP)
+        reception = Reception(self, source, inspector, claim)
+        reception.seal(meta)
+        return reception
+
+    def begin_file(self, source: str) -> Reception:
+        """Begin an object that comes as a whole Part 10 file (import, STOW-RS)."""
+        return Reception(self, source, FileInspector(keep=KEEP), None)
+
+
+class Reception:
+    """One object on its way in. Call `feed` for each fragment, then `finish`; or `abort`."""
+
+    def __init__(self, receiver: Receiver, source: str, inspector: Inspector | FileInspector, claim: Claim | None) -> None:
+        self._receiver = receiver
+        self._source = source
+        self._inspector = inspector
+        self._claim = claim
+        self._object_id = receiver.random(16)
+        self._staging = receiver.blobs.stage(self._object_id)
+        self._sealer = Sealer(
+            object_id=self._object_id,
+            data_key=receiver.random(32),
+            salt=receiver.random(32),
+            write=self._staging.write,
+        )
+        self._length = 0
+        self._content = blake3()
+
+    @property
+    def object_id(self) -> bytes:
+        """Give the id under which the object will be kept."""
+        return self._object_id
+
+    def seal(self, data: bytes) -> None:
+        """Seal bytes of our own (the file meta information)."""
+        self._sealer.update(data)
+        self._length += len(data)
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take the next fragment, valid during the call only.
+
+        Raises LimitExceeded when the object must not go on, StorageFull or StorageError when the disk fails.
+        """
+        self._length += len(data)
+        if self._length > self._receiver.object_bytes_max:
+            raise LimitExceeded("The object is larger than the site accepts.", code="object-size", hint="[dicom] object_bytes_max")
+        self._inspector.feed(data)
+        if self._inspector.limit_exceeded is not None:
+            raise self._inspector.limit_exceeded
+        self._digest(data)
+        self._sealer.update(data)
+
+    def _digest(self, data: bytes | memoryview) -> None:
+        """Hash the data set alone: the same content is the same object whoever wrote the file header."""
+        dataset_offset = self._inspector.dataset_offset
+        if dataset_offset is not None:
+            skip = dataset_offset - (self._length - len(data))
+            self._content.update(data if skip <= 0 else memoryview(data)[skip:])
+
+    def finish(self) -> Outcome:
+        """Decide, make durable, commit, promote; what is returned may be acknowledged."""
+        try:
+            return self._finish()
+        except BaseException:
+            self._staging.discard()
+            raise
+
+    def abort(self, reason: str, findings: tuple[Finding, ...] = ()) -> None:
+        """Drop an object that did not arrive whole, and record that."""
+        self._staging.discard()
+        event = self._event(AuditKind.OBJECT_ABORTED, "aborted", reason, findings)
+        self._receiver.catalogue.record(event)
+
+    def _finish(self) -> Outcome:
+        receiver = self._receiver
+        inspection = self._inspector.finish()
+        record = self._record(inspection)
+        if extra := _identity_findings(record, self._claim):
+            inspection = replace(inspection, findings=inspection.findings + extra)
+            record = replace(record, findings=inspection.findings)
+        decision = decide(
+            receiver.policy(),
+            source_node=self._source,
+            sop_class=record.sop_class_uid,
+            modality=record.attributes.get(_MODALITY, ""),
+            inspection=inspection,
+            verdict=verdict_of(inspection),
+            now_us=record.received_at_us,
+        )
+        match decision:
+            case Reject(reason=reason, status=status):
+                self._staging.discard()
+                receiver.catalogue.record(self._event(AuditKind.OBJECT_REJECTED, "rejected", reason, record.findings))
+                return Rejected(reason, status, record.findings)
+            case Hold(reason=reason):
+                return self._keep(replace(record, state=ObjectState.HELD, reason=reason), decision)
+            case Forward():
+                return self._keep(record, decision)
+
+    def _keep(self, record: ObjectRecord, decision: Forward | Hold) -> Outcome:
+        receiver = self._receiver
+        if record.state is ObjectState.HELD:
+            scope = receiver.catalogue.quarantine_scope()
+        else:
+            attributes = record.attributes
+            scope = receiver.catalogue.scope(
+                record.study_instance_uid, attributes.get(_PATIENT_ID, ""), attributes.get(_ISSUER, "")
+            )
+        structure = self._inspector.structure
+        sealed = self._sealer.finish(
+            scope=scope,
+            dataset_offset=self._inspector.dataset_offset or 0,
+            frames=_frame_table(structure, self._inspector.values, self._inspector.dataset_offset or 0),
+            description=encode_description(record),
+        )
+        self._staging.write_header(sealed.header)
+        self._staging.sync()
+        kind = AuditKind.OBJECT_HELD if isinstance(decision, Hold) else AuditKind.OBJECT_RECEIVED
+        event = self._event(kind, record.state.value, record.reason, record.findings, decision.route)
+        deliver_to = decision.destinations if isinstance(decision, Forward) else ()
+        result = receiver.catalogue.admit(Admission(record, event, deliver_to))
+        if isinstance(result, Duplicate):
+            self._staging.discard()
+        else:
+            self._staging.promote()
+        if record.state is ObjectState.HELD:
+            return Held(record.object_id, record.reason, record.findings)
+        is_duplicate = isinstance(result, Duplicate)
+        return Archived(
+            result.object_id if isinstance(result, Duplicate) else record.object_id,
+            record.length_bytes,
+            is_duplicate=is_duplicate,
+            is_conflict=isinstance(result, Conflicted),
+        )
+
+    def _record(self, inspection: Inspection) -> ObjectRecord:
+        values = self._inspector.values
+        attributes = decode_values(values)
+        claim = self._claim
+        return ObjectRecord(
+            object_id=self._object_id,
+            state=ObjectState.ARCHIVED,
+            sop_instance_uid=attributes.get(_SOP_INSTANCE, "") if claim is None else claim.sop_instance_uid,
+            sop_class_uid=attributes.get(_SOP_CLASS, "") if claim is None else claim.sop_class_uid,
+            transfer_syntax_uid=self._inspector.transfer_syntax_uid,
+            study_instance_uid=attributes.get(_STUDY, ""),
+            series_instance_uid=attributes.get(_SERIES, ""),
+            source=self._source,
+            received_at_us=self._receiver.clock.now_us(),
+            length_bytes=self._length,
+            digest=self._content.digest(),
+            attributes=attributes,
+            findings=inspection.findings,
+        )
+
+    def _event(
+        self, kind: AuditKind, outcome: str, reason: str, findings: tuple[Finding, ...], route: str = ""
+    ) -> AuditEvent:
+        detail: dict[str, str | int] = {"length": self._length}
+        if reason:
+            detail["reason"] = reason
+        if route:
+            detail["route"] = route
+        if findings:
+            detail["findings"] = ", ".join(sorted({finding.id for finding in findings}))
+        return AuditEvent(
+            kind=kind,
+            at_us=self._receiver.clock.now_us(),
+            actor=self._source,
+            subject=self._object_id,
+            outcome=outcome,
+            detail=detail,
+        )
+
+
+def _identity_findings(record: ObjectRecord, claim: Claim | None) -> tuple[Finding, ...]:
+    """Hold the object against what its sender said, and against what filing needs (PS3.4 B.2.2.1)."""
+    found: list[Finding] = []
+    attributes = record.attributes
+
+    def note(number: int, claim_text: str, element: str, severity: Severity = Severity.MEDIUM) -> None:
+        found.append(Finding(f"LG-IDN-{number:03}", "identity", severity, claim_text, element=element, control="DCM-INSPECT"))
+
+    if claim is not None:
+        if claim.fault:
+            note(1, f"The sender names the object by something that is no UID: {claim.fault}", "(0000,1000)", Severity.HIGH)
+        elif attributes.get(_SOP_INSTANCE, claim.sop_instance_uid) != claim.sop_instance_uid:
+            note(2, "The object carries another SOP Instance UID than its sender announced.", "(0008,0018)")
+        if attributes.get(_SOP_CLASS, claim.sop_class_uid) != claim.sop_class_uid:
+            note(3, "The object carries another SOP Class UID than its sender announced.", "(0008,0016)")
+    if not record.sop_instance_uid or not record.sop_class_uid:
+        note(4, "The object does not say which SOP instance or class it is.", "(0008,0018)")
+    needs_study = record.sop_class_uid in STORAGE_SOP_CLASSES and not record.sop_class_uid.startswith(_WITHOUT_PATIENT)
+    if needs_study and not (record.study_instance_uid and record.series_instance_uid):
+        note(5, "The object belongs to no study or series, so nobody would find it.", "(0020,000D)")
+    return tuple(found)
+
+
+def _number(values: Mapping[int, bytes], tag: int, default: int) -> int:
+    raw = values.get(tag)
+    if raw is None:
+        return default
+    try:
+        return int(raw.decode("ascii").strip(" \0") or default) if tag == _FRAMES else int.from_bytes(raw[:2], "little")
+    except (UnicodeDecodeError, ValueError):
+        return default
+
+
+def _frame_table(structure: Structure | None, values: Mapping[int, bytes], dataset_offset: int) -> tuple[Ranges, ...]:
+    """Lay the frames out as ranges of the file, or give none where the object has no pixels or does not say."""
+    if structure is None or structure.pixel_data is None or structure.length_bytes != structure.wire_bytes:
+        return ()
+    bits = frame_length_bits(
+        _number(values, _ROWS, 0), _number(values, _COLUMNS, 0), _number(values, _SAMPLES, 1), _number(values, _ALLOCATED, 0)
+    )
+    try:
+        table = frames(structure.pixel_data, max(1, _number(values, _FRAMES, 1)), bits)
+    except DatasetError:
+        return ()  # an object whose frames cannot be told apart is still an object; it is served whole
+    return tuple(tuple((offset + dataset_offset, length) for offset, length in ranges) for ranges in table)
