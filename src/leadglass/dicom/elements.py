@@ -1,0 +1,399 @@
+"""Walk a data set as it arrives, trusting nothing in it (PS3.5 §7, §8, Annex A).
+
+Bytes come in any chunks; nothing is held but a header that straddles two chunks and the few values asked
+for. Two fast loops take runs of plain elements with local names only; everything else (sequences, items,
+delimiters, pixel data, odd or unordered elements) goes through `_step`, one thing at a time. Nesting is an
+explicit stack, so depth costs a list entry and never a Python frame. A length is a claim: it moves a
+counter and allocates nothing.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from leadglass.dicom.account import Account
+from leadglass.dicom.dictionary import (
+    ITEM,
+    ITEM_END,
+    KEPT_BY_DEFAULT,
+    LONG_VRS,
+    PIXEL_TAGS,
+    SEQUENCE_END,
+    SEQUENCES,
+    SHORT_VRS,
+    UNDEFINED,
+    vr_of,
+)
+from leadglass.dicom.inflate import Inflater
+from leadglass.dicom.levels import Kind, Level
+from leadglass.dicom.passing import PassingValue
+from leadglass.dicom.pixels import OFFSET_TABLES
+from leadglass.dicom.structure import DatasetError, OddityCode, Structure, WalkLimits
+from leadglass.dicom.syntaxes import TransferSyntax
+from leadglass.dicom.visitor import Buffer, Visitor
+
+_PLAIN_MAX = 0x7FE00001
+
+_EXPLICIT_LITTLE = Struct("<HH2sH")
+_EXPLICIT_BIG = Struct(">HH2sH")
+_IMPLICIT = Struct("<HHI")
+_LONG_LITTLE = Struct("<I")
+_LONG_BIG = Struct(">I")
+_NOTHING: frozenset[int] = frozenset()
+
+_WAIT = -1
+
+
+class DatasetWalker:
+    """Account for every byte of one data set.
+
+    Feed it until the bytes end, then call `finish`. After an error the walker is dead; `remainder` holds
+    what lay from the fault to the end of the chunk.
+    """
+
+    def __init__(
+        self,
+        syntax: TransferSyntax,
+        *,
+        keep: frozenset[int] = KEPT_BY_DEFAULT,
+        visitor: Visitor | None = None,
+        limits: WalkLimits = WalkLimits(),  # noqa: B008 — frozen
+    ) -> None:
+        self._explicit = _EXPLICIT_LITTLE if syntax.is_little_endian else _EXPLICIT_BIG
+        self._long = _LONG_LITTLE if syntax.is_little_endian else _LONG_BIG
+        self._inflater = Inflater(limits) if syntax.is_deflated else None
+        self._keep = keep
+        self._visitor = visitor
+        self._limits = limits
+        self._account = Account(limits, visitor, syntax.is_implicit)
+        self._carry = bytearray()
+        self._need = 0
+        self._base = 0
+        self._passing = PassingValue(self._account.pixels, visitor)
+        self._bulk = 0
+        self._wire_bytes = 0
+        self.values: dict[int, bytes] = {}
+        self.is_done_with_header = False
+        self.remainder: bytes = b""
+
+    @property
+    def position(self) -> int:
+        """Tell how many bytes of the data set are accounted for."""
+        return self._base
+
+    @property
+    def last_tag(self) -> int:
+        """Give the highest tag seen at the top level, -1 before the first."""
+        return self._account.levels[0].last
+
+    def feed(self, data: Buffer) -> None:
+        """Walk on. Raises DatasetError or DatasetLimit; never anything else, whatever the bytes are."""
+        self._wire_bytes += len(data)
+        if self._inflater is None:
+            self._walk(data)
+            return
+        for piece in self._inflater.feed(data):
+            self._walk(piece)
+
+    def finish(self) -> Structure:
+        """Close the walk: every byte is accounted for, or DatasetError ("truncated") says from where not."""
+        if self._inflater is not None and self._inflater.finish():
+            self._account.oddities.add(OddityCode.DEFLATE_PAD, self._base, 0, 0)
+        levels = self._account.levels
+        while len(levels) > 1 and levels[-1].end == self._base and not self._carry and not self._passing.remaining:
+            self._account.pop()
+        if self._carry or self._passing.remaining or len(levels) > 1:
+            self.remainder = bytes(self._carry)
+            raise self._account.fault(
+                "truncated", "The data set stops before its last element does.", "PS3.5 §7.1", self._base
+            )
+        if self._account.group_end >= 0:
+            self._account.close_group(self._base, 0xFFFFFFFF)
+        self.is_done_with_header = True
+        return Structure(
+            values=self.values,
+            element_count=self._account.count,
+            depth_max=self._account.depth_max,
+            length_bytes=self._base,
+            wire_bytes=self._wire_bytes,
+            oddities=tuple(self._account.oddities.kept),
+            oddity_count=self._account.oddities.count,
+            pixel_data=self._account.pixels.result(),
+            last_tag=max(levels[0].last, 0),
+        )
+
+    def path(self, tag: int | None = None) -> str:
+        """Name the place the walk is at, such as "(0040,0275)[0].(0040,0007)"."""
+        return self._account.path(tag)
+
+    # --- the loop ---------------------------------------------------------------------------------------
+
+    def _walk(self, data: Buffer) -> None:
+        carry, passing = self._carry, self._passing
+        buf = data
+        if carry:
+            carry += data
+            if len(carry) < self._need:
+                return
+            buf = bytes(carry)
+            carry.clear()
+        pos, end = 0, len(buf)
+        try:
+            while True:
+                if passing.remaining:
+                    pos = passing.take(buf, pos, end)
+                    if passing.remaining:
+                        break
+                level = self._account.levels[-1]
+                if level.kind <= Kind.ITEM:
+                    run = self._run_implicit if level.is_implicit else self._run_explicit
+                    pos = run(buf, pos, end, level)
+                    if self._account.count > self._limits.elements:
+                        raise self._account.limit(
+                            "elements", f"More than {self._limits.elements} elements.", self._base + pos
+                        )
+                after = self._step(buf, pos, end, level)
+                if after < 0:
+                    break
+                pos = after
+        except DatasetError as error:
+            self.remainder = bytes(buf[max(0, error.offset - self._base) :])
+            raise
+        carry += buf[pos:]
+        self._base += pos
+        if self._base - self._bulk > self._limits.unbulk_bytes:
+            message = f"More than {self._limits.unbulk_bytes} bytes outside bulk values."
+            raise self._account.limit("unbulk-bytes", message, self._base)
+
+    def _run_explicit(self, buf: Buffer, pos: int, end: int, level: Level) -> int:
+        """Take plain explicit elements as long as they come whole and in order."""
+        limit = self._run_limit(end, level)
+        keep = self._keep if level.kind == Kind.DATASET else _NOTHING
+        base, values, visitor = self._base, self.values, self._visitor
+        unpack, unpack_long = self._explicit.unpack_from, self._long.unpack_from
+        short, long, seen, last = SHORT_VRS, LONG_VRS, level.seen.append, level.last
+        count, final, most = self._account.count, limit - 8, self._limits.value_kept
+        while pos <= final:
+            group, element, vr, length = unpack(buf, pos)
+            tag = group << 16 | element
+            if not last < tag < _PLAIN_MAX or not element:
+                break
+            if vr in short:
+                start = pos + 8
+            elif vr in long and not length and pos + 12 <= limit:
+                (length,) = unpack_long(buf, pos + 8)
+                start = pos + 12
+            else:
+                break
+            stop = start + length
+            if stop > limit or length & 1 or group < 8 or length > most:
+                break
+            if tag in keep:
+                values[tag] = bytes(buf[start:stop])
+            if visitor is not None and visitor.begin_element(tag, vr, length, base + pos):
+                visitor.value(buf[start:stop], True)
+            seen(tag)
+            last = tag
+            pos = stop
+            count += 1
+        level.last = last
+        self._account.count = count
+        return pos
+
+    def _run_implicit(self, buf: Buffer, pos: int, end: int, level: Level) -> int:
+        """Take plain implicit elements as long as they come whole and in order."""
+        limit = self._run_limit(end, level)
+        keep = self._keep if level.kind == Kind.DATASET else _NOTHING
+        base, values, visitor = self._base, self.values, self._visitor
+        unpack, sequences, seen, last = _IMPLICIT.unpack_from, SEQUENCES, level.seen.append, level.last
+        count, final, most = self._account.count, limit - 8, self._limits.value_kept
+        while pos <= final:
+            group, element, length = unpack(buf, pos)
+            tag = group << 16 | element
+            if not last < tag < _PLAIN_MAX or not element:
+                break
+            start = pos + 8
+            stop = start + length
+            if stop > limit or length & 1 or group < 8 or length > most or tag in sequences:
+                break
+            if tag in keep:
+                values[tag] = bytes(buf[start:stop])
+            if visitor is not None and visitor.begin_element(tag, vr_of(tag).encode(), length, base + pos):
+                visitor.value(buf[start:stop], True)
+            seen(tag)
+            last = tag
+            pos = stop
+            count += 1
+        level.last = last
+        self._account.count = count
+        return pos
+
+    def _run_limit(self, end: int, level: Level) -> int:
+        if level.bound >= 0:
+            end = min(end, level.bound - self._base)
+        if self._account.group_end >= 0 and level.kind == Kind.DATASET:
+            end = min(end, self._account.group_end - self._base)
+        return end
+
+    # --- one thing at a time ----------------------------------------------------------------------------
+
+    def _step(self, buf: Buffer, pos: int, end: int, level: Level) -> int:
+        """Take the next thing the fast loops do not; give where it ends, or _WAIT for want of bytes."""
+        offset = self._base + pos
+        if offset == level.end:
+            self._account.pop()
+            return pos
+        if level.bound >= 0 and offset + 8 > level.bound:
+            raise self._account.fault("length-overrun", "A header crosses the end of its item.", "PS3.5 §7.5.1", offset)
+        if end - pos < 8:
+            self._need = 8
+            return _WAIT
+        if level.kind <= Kind.ITEM:
+            return self._element(buf, pos, end, level)
+        group, element = (_IMPLICIT if level.is_implicit else self._explicit).unpack_from(buf, pos)[:2]
+        (length,) = (_LONG_LITTLE if level.is_implicit else self._long).unpack_from(buf, pos + 4)
+        tag = group << 16 | element
+        if level.kind == Kind.SEQUENCE:
+            self._item(tag, length, offset, level)
+        else:
+            self._fragment(tag, length, offset, level)
+        return pos + 8
+
+    def _header(self, buf: Buffer, pos: int, end: int, level: Level) -> tuple[int, bytes, int, int]:
+        """Read one header: tag, VR, length and header size; size 0 asks for more bytes."""
+        if level.is_implicit:
+            group, element, length = _IMPLICIT.unpack_from(buf, pos)
+            tag = group << 16 | element
+            return tag, vr_of(tag).encode(), length, 8
+        group, element, vr, length = self._explicit.unpack_from(buf, pos)
+        tag = group << 16 | element
+        if vr in SHORT_VRS:
+            return tag, vr, length, 8
+        if group == 0xFFFE:
+            (length,) = self._long.unpack_from(buf, pos + 4)
+            return tag, b"", length, 8
+        offset = self._base + pos
+        is_known = vr in LONG_VRS or vr == b"SQ"
+        if not is_known and not (vr.isalpha() and vr.isupper()):
+            raise self._account.fault(
+                "vr", "Two bytes that are no VR stand where a VR must.", "PS3.5 §7.1.2", offset, tag
+            )
+        if end - pos < 12:
+            self._need = 12
+            return tag, vr, 0, 0
+        if length:
+            self._account.oddities.add(OddityCode.RESERVED_BYTES, offset, tag, self._account.sequences)
+        if not is_known:
+            self._account.oddities.add(OddityCode.UNKNOWN_VR, offset, tag, self._account.sequences)
+        (length,) = self._long.unpack_from(buf, pos + 8)
+        return tag, vr, length, 12
+
+    def _element(self, buf: Buffer, pos: int, end: int, level: Level) -> int:
+        tag, vr, length, size = self._header(buf, pos, end, level)
+        if not size:
+            return _WAIT
+        offset = self._base + pos
+        if tag >> 16 == 0xFFFE:
+            self._delimiter(tag, length, offset, level)
+            return pos + 8
+        if length == UNDEFINED:
+            self._account.commit(tag, 0, offset, level)
+            self._open_undefined(tag, vr, offset, offset + size, level)
+            return pos + size
+        stop = offset + size + length
+        if 0 <= level.bound < stop:
+            message = "An element is longer than its item."
+            raise self._account.fault("length-overrun", message, "PS3.5 §7.5.1", offset, tag)
+        if vr == b"SQ":
+            self._account.commit(tag, length, offset, level)
+            self._account.push(Kind.SEQUENCE, tag, stop, offset, level.is_implicit)
+            if self._visitor is not None:
+                self._visitor.begin_sequence(tag, vr, offset)
+            return pos + size
+        is_kept = tag in self._keep and level.kind == Kind.DATASET and length <= self._limits.value_kept
+        is_group_length = not tag & 0xFFFF and length == 4 and level.kind == Kind.DATASET
+        is_whole = is_kept or is_group_length or (self._visitor is not None and length <= self._limits.value_kept)
+        if is_whole and pos + size + length > end:
+            self._need = size + length
+            return _WAIT
+        self._account.commit(tag, length, offset, level)
+        if is_kept:
+            self.values.setdefault(tag, bytes(buf[pos + size : pos + size + length]))
+        if is_group_length:
+            self._account.open_group(self._long.unpack_from(buf, pos + size)[0], offset, stop, tag)
+        self._open_value(tag, vr, length, offset, offset + size, level)
+        return pos + size
+
+    def _open_value(self, tag: int, vr: bytes, length: int, offset: int, start: int, level: Level) -> None:
+        """Let the value stream by, to those who want it."""
+        if level.kind == Kind.DATASET and tag >> 16 == 0x7FE0:
+            if tag in PIXEL_TAGS:
+                self.is_done_with_header = True
+                self._account.pixels.native(tag, start, length)
+            elif tag in OFFSET_TABLES and length <= 8 * self._limits.fragments:
+                self._passing.collect(tag)
+        if length > self._limits.value_kept:
+            self._bulk += length
+        self._passing.begin(tag, vr, length, offset)
+
+    def _open_undefined(self, tag: int, vr: bytes, offset: int, start: int, level: Level) -> None:
+        """Open what ends with a delimiter: a sequence, an implicit one inside UN, or fragments."""
+        visitor = self._visitor
+        if vr == b"SQ" or vr == b"UN":
+            if vr == b"UN" and not level.is_implicit:
+                self._account.oddities.add(OddityCode.UN_SEQUENCE, offset, tag, self._account.sequences)
+            self._account.push(Kind.SEQUENCE, tag, -1, offset, level.is_implicit or vr == b"UN")
+        elif tag in PIXEL_TAGS and vr in (b"OB", b"OW"):
+            self._account.push(Kind.FRAGMENTS, tag, -1, offset, level.is_implicit)
+            if level.kind == Kind.DATASET:
+                self.is_done_with_header = True
+                self._account.is_first_pixels = self._account.pixels.encapsulated(tag, start)
+        else:
+            message = "Only sequences and pixel data may have no length."
+            raise self._account.fault("undefined-length", message, "PS3.5 §7.1.2", offset, tag)
+        if visitor is not None:
+            visitor.begin_sequence(tag, vr, offset)
+
+    def _delimiter(self, tag: int, length: int, offset: int, level: Level) -> None:
+        if length:
+            raise self._account.fault("delimiter-length", "A delimiter has a length.", "PS3.5 §7.5.1", offset, tag)
+        if tag == ITEM_END and level.kind == Kind.ITEM and level.end < 0:
+            self._account.pop()
+            return
+        raise self._account.fault("stray-delimiter", "A delimiter closes nothing.", "PS3.5 §7.5.1", offset, tag)
+
+    def _item(self, tag: int, length: int, offset: int, level: Level) -> None:
+        """Take what may stand in a sequence: an item, or its end."""
+        if tag == ITEM:
+            self._account.count += 1
+            end = -1 if length == UNDEFINED else offset + 8 + length
+            self._account.push(Kind.ITEM, tag, end, offset, level.is_implicit)
+            self._account.levels[-1].index = level.index
+            level.index += 1
+            if self._visitor is not None:
+                self._visitor.begin_item(offset)
+        elif tag == SEQUENCE_END and level.end < 0 and not length:
+            self._account.pop()
+        else:
+            message = "Something other than an item stands in a sequence."
+            raise self._account.fault("sequence-item", message, "PS3.5 §7.5.1", offset, tag)
+
+    def _fragment(self, tag: int, length: int, offset: int, level: Level) -> None:
+        """Take what may stand in encapsulated pixel data: the offset table, fragments, the end."""
+        if tag == SEQUENCE_END and not length:
+            self._account.pop()
+            return
+        if tag != ITEM or length == UNDEFINED or 0 <= level.bound < offset + 8 + length:
+            message = "Something other than a fragment that fits stands in pixel data."
+            raise self._account.fault("fragment", message, "PS3.5 §A.4", offset, tag)
+        is_table = level.index == 0
+        level.index += 1
+        if level.index > self._limits.fragments + 1 or (is_table and length > 4 * self._limits.fragments):
+            raise self._account.limit("fragments", f"More than {self._limits.fragments} fragments.", offset)
+        if self._account.is_first_pixels:
+            if is_table:
+                self._passing.collect(level.tag)
+            else:
+                self._account.pixels.fragment(offset + 8, length)
+        self._bulk += length
+        self._passing.begin(ITEM, b"OB", length, offset)
