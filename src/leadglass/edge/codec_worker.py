@@ -70,8 +70,11 @@ def _confine() -> None:
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC)
-    for limit, value in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0),
-                         (resource.RLIMIT_AS, DECODE_MEMORY_BYTES)):
+    for limit, value in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_AS, DECODE_MEMORY_BYTES),
+    ):
         resource.setrlimit(limit, (value, value))
 
 
@@ -126,9 +129,15 @@ def _pixels(obj: StoredObject, ask: Ask) -> Answer:
     else:
         kind, values = ("i16", values.astype("<i2")) if values.dtype.kind == "i" else ("u16", values.astype("<u2"))
     return info | {
-        "kind": kind, "slope": shown.slope, "intercept": shown.intercept, "centre": shown.window.centre,
-        "width": shown.window.width, "function": shown.window.function, "inverted": shown.is_inverted,
-        "unit": shown.unit}, iter((values.tobytes(),))
+        "kind": kind,
+        "slope": shown.slope,
+        "intercept": shown.intercept,
+        "centre": shown.window.centre,
+        "width": shown.window.width,
+        "function": shown.window.function,
+        "inverted": shown.is_inverted,
+        "unit": shown.unit,
+    }, iter((values.tobytes(),))
 
 
 def _render(obj: StoredObject, ask: Ask) -> Answer:
@@ -136,9 +145,11 @@ def _render(obj: StoredObject, ask: Ask) -> Answer:
 
     window, viewport = ask.get("window"), ask.get("viewport")
     wish = Rendering(
-        str(ask.get("media_type", "image/jpeg")), _integer(ask, "quality", 90),
+        str(ask.get("media_type", "image/jpeg")),
+        _integer(ask, "quality", 90),
         Window(float(window[0]), float(window[1]), str(window[2])) if isinstance(window, list) else None,
-        tuple(int(v) for v in viewport) if isinstance(viewport, list) else ())
+        tuple(int(v) for v in viewport) if isinstance(viewport, list) else (),
+    )
     return {}, iter((render(obj, _integer(ask, "number"), wish),))
 
 
@@ -177,14 +188,27 @@ def _rewrite(obj: StoredObject, ask: Ask) -> Answer:
 
 def _describe(obj: StoredObject, _ask: Ask) -> Answer:
     form = obj.form()
-    return {"rows": form.rows, "columns": form.columns, "frames": form.frames, "samples": form.samples,
-            "bits_allocated": form.bits_allocated, "photometric": form.photometric,
-            "syntax": obj.stored_syntax.uid, "encapsulated": obj.is_encapsulated}, iter(())
+    return {
+        "rows": form.rows,
+        "columns": form.columns,
+        "frames": form.frames,
+        "samples": form.samples,
+        "bits_allocated": form.bits_allocated,
+        "photometric": form.photometric,
+        "syntax": obj.stored_syntax.uid,
+        "encapsulated": obj.is_encapsulated,
+    }, iter(())
 
 
 _OPERATIONS: dict[str, Callable[[StoredObject, Ask], Answer]] = {
-    "metadata": _metadata, "frame": _frame, "code-stream": _code_stream, "pixels": _pixels, "render": _render,
-    "bulk": _bulk, "rewrite": _rewrite, "describe": _describe,
+    "metadata": _metadata,
+    "frame": _frame,
+    "code-stream": _code_stream,
+    "pixels": _pixels,
+    "render": _render,
+    "bulk": _bulk,
+    "rewrite": _rewrite,
+    "describe": _describe,
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import imagecodecs
 import numpy as np
@@ -63,8 +64,10 @@ class PixelFormat:
         if not (1 <= self.rows <= FRAME_SIDE_MAX and 1 <= self.columns <= FRAME_SIDE_MAX):
             raise CodecError("Rows and Columns must be 1 to 65535.", clause="PS3.3 C.7.6.3")
         if self.samples not in (1, 3, 4) or self.bits_allocated not in (1, 8, 16, 32, 64) or self.frames < 1:
-            raise CodecError("Samples per Pixel, Bits Allocated or Number of Frames is not one the standard knows.",
-                             clause="PS3.3 C.7.6.3")
+            raise CodecError(
+                "Samples per Pixel, Bits Allocated or Number of Frames is not one the standard knows.",
+                clause="PS3.3 C.7.6.3",
+            )
         if not 1 <= self.bits_stored <= self.bits_allocated:
             raise CodecError("Bits Stored exceeds Bits Allocated.", clause="PS3.5 §8.1.1")
         if self.pixels * self.samples * max(1, self.bits_allocated // 8) > FRAME_BYTES_MAX:
@@ -172,8 +175,7 @@ class _Size:
 
 def _check_size(size: _Size, form: PixelFormat) -> None:
     if (size.rows, size.columns, size.components) != (form.rows, form.columns, form.samples):
-        raise CodecError("The code stream's size differs from Rows, Columns or Samples per Pixel.",
-                         clause="PS3.5 §8.2")
+        raise CodecError("The code stream's size differs from Rows, Columns or Samples per Pixel.", clause="PS3.5 §8.2")
 
 
 def _jpeg_size(code_stream: bytes) -> _Size:
@@ -264,7 +266,7 @@ def _decode_rle(code_stream: bytes, form: PixelFormat) -> Pixels:
     if header[0] != planes or header[0] > 15:
         raise CodecError("An RLE frame has not one segment for each byte of a pixel.", clause="PS3.5 G.2")
     edges = [*header[1 : planes + 1], len(code_stream)]
-    if edges[0] < 64 or any(a > b for a, b in zip(edges, edges[1:], strict=False)):
+    if edges[0] < 64 or any(a > b for a, b in pairwise(edges)):
         raise CodecError("RLE segment offsets are not in order.", clause="PS3.5 G.5")
     size = (form.pixels + 7) // 8 if form.bits_allocated == 1 else form.pixels
     width = max(1, form.bits_allocated // 8)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from leadglass.edge.codecs import CodecError, PixelFormat, Pixels
 from leadglass.edge.codecs_object import StoredObject
@@ -71,7 +72,7 @@ def _group(obj: StoredObject, number: int, macro: str) -> Dataset:
 
 
 def _number(value: object, default: float) -> float:
-    first = value[0] if isinstance(value, (list, tuple)) or hasattr(value, "__iter__") and value else value
+    first = next(iter(value), "") if isinstance(value, (list, tuple, MultiValue)) else value
     try:
         number = float(str(first))
     except ValueError:
@@ -152,8 +153,8 @@ def windowed(frame: Grey, window: Window) -> NDArray[np.uint8]:
         scaled = (values - window.centre) / window.width + 0.5
     else:
         scaled = (values - (window.centre - 0.5)) / max(window.width - 1.0, 1e-6) + 0.5
-    out = (np.clip(scaled, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
-    return 255 - out if frame.is_inverted else out
+    out: NDArray[np.uint8] = (np.clip(scaled, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+    return np.invert(out) if frame.is_inverted else out
 
 
 def rgb(obj: StoredObject, number: int) -> NDArray[np.uint8]:
@@ -164,7 +165,7 @@ def rgb(obj: StoredObject, number: int) -> NDArray[np.uint8]:
     if form.floating or array.ndim != 3:
         raise CodecError("The photometric interpretation does not fit the pixel data.", clause="PS3.3 C.7.6.3.1.2")
     shift = max(form.bits_stored - 8, 0)
-    out = (_significant(array, form) >> shift).astype(np.uint8)[:, :, :3]
+    out = (_significant(array, form).astype(np.int64) >> shift).astype(np.uint8)[:, :, :3]
     if form.photometric in ("YBR_FULL", "YBR_FULL_422"):
         out = _from_ybr(out)
     return np.ascontiguousarray(out)

@@ -9,10 +9,12 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import BinaryIO
 
 import numpy as np
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
@@ -21,7 +23,7 @@ from leadglass.dicom.syntaxes import EXPLICIT_LITTLE, TransferSyntax, transfer_s
 from leadglass.edge.codecs import CodecError, PixelFormat, Pixels, decode_frame, frame_array
 from leadglass.limits import DECODE_HEAD_BYTES_MAX, FRAME_BYTES_MAX, PIXEL_FRAGMENTS_MAX
 
-__all__ = ["Fragments", "PixelLocation", "StoredObject"]
+__all__ = ["Fragments", "PixelLocation", "StoredObject", "sample_bytes"]
 
 Fragments = Sequence[Sequence[tuple[int, int]]]
 
@@ -58,6 +60,10 @@ class StoredObject:
             self.data_start = self.meta_end
         self.file.seek(self.data_start)
         self.head = self._read(self.file, stop_at_pixels=True)
+        after = self.file.tell()
+        if not self.syntax.is_little_endian:
+            self.head.walk(_turn_words)
+        self.file.seek(after)
         self.pixel = self._locate()
 
     @property
@@ -69,8 +75,9 @@ class StoredObject:
         def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
             return int(tag) in _FLOATING
 
-        return read_dataset(file, self.syntax.is_implicit, self.syntax.is_little_endian,
-                            stop_when=at_pixels if stop_at_pixels else None)
+        return read_dataset(
+            file, self.syntax.is_implicit, self.syntax.is_little_endian, stop_when=at_pixels if stop_at_pixels else None
+        )
 
     def _locate(self) -> PixelLocation | None:
         start = self.file.tell()
@@ -112,11 +119,18 @@ class StoredObject:
             allocated = int(head.BitsAllocated)
             stored = allocated if floating else int(head.get("BitsStored", allocated) or allocated)
             return PixelFormat(
-                int(head.Rows), int(head.Columns), int(head.get("SamplesPerPixel", 1) or 1), allocated, stored,
-                int(head.get("HighBit", stored - 1) or stored - 1), bool(head.get("PixelRepresentation", 0)),
+                int(head.Rows),
+                int(head.Columns),
+                int(head.get("SamplesPerPixel", 1) or 1),
+                allocated,
+                stored,
+                int(head.get("HighBit", stored - 1) or stored - 1),
+                bool(head.get("PixelRepresentation", 0)),
                 int(head.get("PlanarConfiguration", 0) or 0),
                 str(head.get("PhotometricInterpretation", "MONOCHROME2")).strip(),
-                int(head.get("NumberOfFrames", 1) or 1), floating)
+                int(head.get("NumberOfFrames", 1) or 1),
+                floating,
+            )
         except (AttributeError, TypeError, ValueError) as error:
             raise CodecError("The image pixel description is not complete.", clause="PS3.3 C.7.6.3") from error
 
@@ -181,13 +195,13 @@ class StoredObject:
         else:
             starts = self._starts(fragments, table, count)
             edges = [*starts, len(fragments)]
-            self._frames = [fragments[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+            self._frames = [fragments[a:b] for a, b in pairwise(edges)]
         return self._frames
 
     def _starts(self, fragments: list[tuple[int, int]], table: Sequence[int], count: int) -> list[int]:
         if not table:
-            extended = self.head.get_item("ExtendedOffsetTable")
-            value = bytes(extended.value or b"") if extended is not None else b""
+            raw = self.head.get_item("ExtendedOffsetTable").value if "ExtendedOffsetTable" in self.head else b""
+            value = raw if isinstance(raw, bytes) else b""
             table = struct.unpack(f"<{len(value) // 8}Q", value[: len(value) // 8 * 8])
         if len(table) >= count and fragments:
             base = fragments[0][0] - 8
@@ -225,16 +239,28 @@ class StoredObject:
         raise CodecError("Encapsulated pixel data has too many fragments.", clause="PS3.5 A.4")
 
 
-def _with(form: PixelFormat, *, photometric: str | None = None, planar: int | None = None) -> PixelFormat:
-    from dataclasses import replace
+def _turn_words(_data: Dataset, element: DataElement) -> None:
+    """Turn OW values of a big-endian data set, which pydicom leaves as they lie (PS3.5 §7.3)."""
+    if element.VR == "OW" and isinstance(element.value, bytes):
+        element.value = np.frombuffer(element.value[: len(element.value) // 2 * 2], ">u2").astype("<u2").tobytes()
 
-    return replace(form, photometric=form.photometric if photometric is None else photometric,
-                   planar=form.planar if planar is None else planar)
+
+def _with(form: PixelFormat, *, photometric: str | None = None, planar: int | None = None) -> PixelFormat:
+    return replace(
+        form,
+        photometric=form.photometric if photometric is None else photometric,
+        planar=form.planar if planar is None else planar,
+    )
+
+
+def sample_bytes(bits_allocated: int, vr: str) -> int:
+    """Give the unit whose bytes a big-endian object turns: a sample, or a word of OW that holds several."""
+    return max(bits_allocated // 8, 2 if vr == "OW" else 1)
 
 
 def _swapped(native: bytes, form: PixelFormat, vr: str) -> bytes:
     """Turn big-endian pixel data round: by word for OW, by sample where samples are wider (PS3.5 §7.3, §8.1.1)."""
-    width = max(form.bits_allocated // 8, 2 if vr == "OW" else 1)
+    width = sample_bytes(form.bits_allocated, vr)
     if width == 1:
         return native
     whole = len(native) // width * width

@@ -17,16 +17,30 @@ from typing import BinaryIO
 import numpy as np
 
 from leadglass.dicom.dictionary import SEQUENCES, row_of, vr_of
-from leadglass.dicom.syntaxes import EXPLICIT_LITTLE, TransferSyntax
+from leadglass.dicom.syntaxes import TransferSyntax
 from leadglass.edge.codecs import CodecError
-from leadglass.edge.codecs_object import StoredObject
+from leadglass.edge.codecs_object import StoredObject, sample_bytes
 from leadglass.limits import DATASET_DEPTH_MAX, DECODE_HEAD_BYTES_MAX
 
 __all__ = ["part10_head", "rewritten_dataset"]
 
 _LONG = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
-_WIDTH = {"AT": 2, "FD": 8, "FL": 4, "OD": 8, "OF": 4, "OL": 4, "OV": 8, "OW": 2, "SL": 4, "SS": 2, "SV": 8, "UL": 4,
-          "US": 2, "UV": 8}
+_WIDTH = {
+    "AT": 2,
+    "FD": 8,
+    "FL": 4,
+    "OD": 8,
+    "OF": 4,
+    "OL": 4,
+    "OV": 8,
+    "OW": 2,
+    "SL": 4,
+    "SS": 2,
+    "SV": 8,
+    "UL": 4,
+    "US": 2,
+    "UV": 8,
+}
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
@@ -79,7 +93,7 @@ class _Notation:
 def part10_head(obj: StoredObject, syntax: TransferSyntax) -> bytes:
     """Write preamble and group 0002 anew for another transfer syntax (PS3.10 §7.1); the preamble is zero."""
     out = io.BytesIO()
-    for tag in sorted(int(t) for t in obj.meta.keys()):
+    for tag in sorted(int(t) for t in obj.meta.keys()):  # noqa: SIM118  a Dataset iterates over elements
         raw = obj.meta.get_item(tag)
         if tag in (0x00020000, 0x00020010) or raw is None:
             continue
@@ -165,10 +179,7 @@ def _pixels(obj: StoredObject, implicit: bool) -> Iterator[bytes]:
         return
     form = obj.form()
     bits = form.pixels * form.samples * form.bits_allocated
-    if form.bits_allocated == 1:
-        size = (bits * form.frames + 7) // 8
-    else:
-        size = bits // 8 * form.frames
+    size = (bits * form.frames + 7) // 8 if form.bits_allocated == 1 else bits // 8 * form.frames
     if size + (size & 1) >= _UNDEFINED:
         raise CodecError("The decoded pixel data would not fit a native element.", clause="PS3.5 §7.1")
     yield _element_header(0x7FE00010, "OW" if form.bits_allocated > 8 else "OB", size + (size & 1), implicit=implicit)
@@ -184,7 +195,9 @@ def _pixels(obj: StoredObject, implicit: bool) -> Iterator[bytes]:
 def _copied(obj: StoredObject, offset: int, length: int) -> Iterator[bytes]:
     """Copy native pixel data, turning big-endian words (PS3.5 §7.3: the VR says the width)."""
     pixel = obj.pixel
-    width = 1 if pixel is None or obj.syntax.is_little_endian else _WIDTH.get(pixel.vr, 1)
+    width = 1
+    if pixel is not None and not obj.syntax.is_little_endian:
+        width = sample_bytes(int(obj.head.get("BitsAllocated", 8) or 8), pixel.vr)
     obj.file.seek(offset)
     left = length
     while left:
@@ -201,8 +214,9 @@ def _turned(value: bytes, width: int) -> bytes:
     return np.frombuffer(value, f">u{width}").astype(f"<u{width}").tobytes()
 
 
-def _elements(file: BinaryIO, end: int, source: _Notation, implicit: bool,
-              overrides: dict[int, bytes | None], depth: int = 0) -> Iterator[bytes]:
+def _elements(
+    file: BinaryIO, end: int, source: _Notation, implicit: bool, overrides: dict[int, bytes | None], depth: int = 0
+) -> Iterator[bytes]:
     """Rewrite elements until `end` or a delimiter; sequences by recursion bounded by the depth limit."""
     if depth > DATASET_DEPTH_MAX:
         raise CodecError("Sequences are nested too deep.", clause="PS3.5 §7.5")
@@ -210,7 +224,7 @@ def _elements(file: BinaryIO, end: int, source: _Notation, implicit: bool,
         header = source.header(file)
         if header is None or header.tag in (_ITEM_END, _SEQUENCE_END):
             return
-        if header.tag in _PIXELS and header.length == _UNDEFINED:
+        if header.length == _UNDEFINED and (header.tag in _PIXELS or header.vr in ("OB", "OW")):
             yield from _kept_fragments(file, header, implicit)
         elif header.vr == "SQ" or header.length == _UNDEFINED:
             inner = _Notation(True, "<", source.is_signed) if header.vr == "UN" else source
@@ -221,8 +235,9 @@ def _elements(file: BinaryIO, end: int, source: _Notation, implicit: bool,
             yield from _value(file, header, source, implicit, overrides)
 
 
-def _value(file: BinaryIO, header: _Header, source: _Notation, implicit: bool,
-           overrides: dict[int, bytes | None]) -> Iterator[bytes]:
+def _value(
+    file: BinaryIO, header: _Header, source: _Notation, implicit: bool, overrides: dict[int, bytes | None]
+) -> Iterator[bytes]:
     if header.length > DECODE_HEAD_BYTES_MAX:
         raise CodecError("A value outside pixel data is too long.")
     value = file.read(header.length)
@@ -266,5 +281,3 @@ def _kept_fragments(file: BinaryIO, header: _Header, implicit: bool) -> Iterator
         yield start + file.read(min(length, DECODE_HEAD_BYTES_MAX))
         if start[:4] == b"\xfe\xff\xdd\xe0":
             return
-
-

@@ -31,7 +31,7 @@ class DecoderError(LeadglassError):
 
 
 class RangeSource(Protocol):
-    """An opened object: its length and any range of it. `frames` tells fragments (offset, length) by frame, or is empty."""
+    """An opened object: its length and any range of it. `frames` tells each frame's ranges, or is empty."""
 
     @property
     def length(self) -> int: ...
@@ -65,9 +65,14 @@ class _Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-m", "leadglass.edge.codec_worker"], stdin=theirs, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL, close_fds=True, cwd="/",
-                env={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"})
+                [sys.executable, "-I", "-m", "leadglass.edge.codec_worker"],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                close_fds=True,
+                cwd="/",
+                env={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"},
+            )
         self.link = ours
         self.link.settimeout(limit_s)
         self._is_ready = False
@@ -135,8 +140,15 @@ class Decoder:
         """Give one frame as PNG or JPEG."""
         window = list(wish.window) if wish.window else None
         viewport = list(wish.viewport) if wish.viewport else None
-        return self._whole(source, "render", number=number, media_type=wish.media_type, quality=wish.quality,
-                           window=window, viewport=viewport).data
+        return self._whole(
+            source,
+            "render",
+            number=number,
+            media_type=wish.media_type,
+            quality=wish.quality,
+            window=window,
+            viewport=viewport,
+        ).data
 
     def bulk(self, source: RangeSource, path: str) -> Iterator[bytes]:
         """Stream the value of one element; pixel data comes native."""
@@ -174,8 +186,10 @@ class Decoder:
             is_whole = True
             raise
         except (OSError, EOFError, ValueError) as error:
-            raise DecoderError("The picture could not be made: the codec ended or took too long.",
-                               hint="The object is kept as it is; only this request failed.") from error
+            raise DecoderError(
+                "The picture could not be made: the codec ended or took too long.",
+                hint="The object is kept as it is; only this request failed.",
+            ) from error
         finally:
             self._return(worker, is_whole)
 
@@ -214,8 +228,9 @@ def _answers(link: socket.socket, source: RangeSource, result_bytes_max: int | N
             return
         elif kind is Kind.ERROR:
             error = json.loads(payload)
-            raise PeerError(str(error.get("message", ""))[:300], code="pixel-data",
-                            clause=str(error.get("clause", ""))[:60])
+            raise PeerError(
+                str(error.get("message", ""))[:300], code="pixel-data", clause=str(error.get("clause", ""))[:60]
+            )
         else:
             raise ValueError("unexpected message")
 

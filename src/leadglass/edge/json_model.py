@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.datadict import dictionary_VR
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.valuerep import PersonName
@@ -32,7 +32,7 @@ _PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 def json_model(data: Dataset, bulk_uri: str, path: str = "") -> dict[str, Json]:
     """Give the JSON model; `bulk_uri` is the absolute URI in front of bulk data paths."""
     out: dict[str, Json] = {}
-    for tag in sorted(int(tag) for tag in data.keys()):
+    for tag in sorted(int(tag) for tag in data.keys()):  # noqa: SIM118  a Dataset iterates over elements
         if not tag & 0xFFFF or tag >> 16 == 2:
             continue
         name = f"{tag:08X}"
@@ -82,7 +82,7 @@ def _element(element: DataElement, bulk_uri: str, path: str) -> dict[str, Json]:
     if vr == "PN":
         return {"vr": vr, "Value": [_person(v) for v in values]}
     if vr == "AT":
-        return {"vr": vr, "Value": [f"{int(v):08X}" for v in values]}
+        return {"vr": vr, "Value": [f"{int(str(v)) if not isinstance(v, int) else v:08X}" for v in values]}
     if vr in _INTEGER or vr in _REAL:
         return {"vr": vr, "Value": [_number(v, vr) for v in values]}
     texts: list[Json] = [str(v) or None for v in values]
@@ -108,10 +108,11 @@ def _values(value: object) -> Iterable[object]:
     return (value,)
 
 
-def _person(value: object) -> Mapping[str, Json] | None:
+def _person(value: object) -> Json:
     name = value if isinstance(value, PersonName) else PersonName(str(value))
     groups = {"Alphabetic": name.alphabetic, "Ideographic": name.ideographic, "Phonetic": name.phonetic}
-    return {key: text for key, text in groups.items() if text} or None  # type: ignore[return-value]
+    named: dict[str, Json] = {key: text for key, text in groups.items() if text}
+    return named or None
 
 
 def _number(value: object, vr: str) -> Json:
