@@ -91,6 +91,29 @@ OBJECT_BYTES_MAX = 8 << 30
 DISK_RESERVE_BYTES = 256 << 20
 """Free space the hub keeps: below it a sender gets A700 before anything is written."""
 
+# --- removable media ----------------------------------------------------------------------------------
+
+MEDIA_FILES_MAX = 1_000_000
+"""Files looked at in one import. A teaching archive of a large department has about 400,000."""
+
+MEDIA_DEPTH_MAX = 32
+"""Folders inside folders on a medium; PS3.10 §8.2 allows 8."""
+
+MEDIA_DIRECTORY_BYTES_MAX = 64 << 20
+"""One DICOMDIR. A disc of 10,000 images needs about 6 MB."""
+
+ZIP_MEMBERS_MAX = 100_000
+"""Members of one zip file."""
+
+ZIP_DIRECTORY_BYTES_MAX = 32 << 20
+"""Central directory of a zip file, which is read whole; 100,000 members need about 10 MB."""
+
+ZIP_RATIO_MAX = 200
+"""Inflated : stored of one member beyond the first MiB. Deflate reaches 1032; CT pixels about 3."""
+
+ZIP_BYTES_MAX = 1 << 40
+"""Bytes out of one zip file in all."""
+
 # --- pictures and the console -------------------------------------------------------------------------
 
 FRAME_BYTES_MAX = 512 << 20
