@@ -124,7 +124,8 @@ def orthanc(folder: Path, *, tls: bool = True, sync: bool = True,
     configuration = orthanc_configuration(folder, dicom_port, http_port, sync=sync, server=server, extra=extra)
     path = folder / "orthanc.json"
     path.write_text(json.dumps(configuration))
-    running = Running([programs.path_of("Orthanc"), str(path)], folder / "log")
+    # Built on DCMTK, it waits 40 ms an answer for the peer's delayed acknowledgement without this.
+    running = Running([programs.path_of("Orthanc"), str(path)], folder / "log", environment={"TCP_NODELAY": "1"})
     storage = folder / "storage"
     try:
         running.wait_for_port(dicom_port)
