@@ -60,7 +60,7 @@ class Table:
         self._asked.add(key)
         return key in self._values
 
-    def keys(self) -> Iterator[str]:
+    def names(self) -> Iterator[str]:
         """Give the keys as they are written, for tables whose keys are data."""
         return iter(self._values)
 
