@@ -1,0 +1,1 @@
+"""The web console and DICOMweb: one Starlette application over the services it is given."""
