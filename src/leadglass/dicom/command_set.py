@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 
+from leadglass.dicom.values import UID, AETitle, Tag
 from leadglass.errors import PeerError
 
 GROUP_LENGTH = 0x0000
@@ -40,6 +41,7 @@ DATA_SET_PRESENT = 0x0001
 
 _CLAUSE = "PS3.7 §6.3.1"
 _ELEMENT = struct.Struct("<HHI")
+_TAG = struct.Struct("<HH")
 _GROUP_LENGTH_BYTES = _ELEMENT.size + 4
 
 Elements = dict[int, bytes]
@@ -102,3 +104,60 @@ def unsigned_short_if_any(elements: Elements, element: int) -> int | None:
 def has_data_set(elements: Elements) -> bool:
     """Tell whether a data set follows the command (PS3.7 §6.3.1, (0000,0800))."""
     return unsigned_short(elements, DATA_SET_TYPE) != NO_DATA_SET
+
+
+def uid(elements: Elements, element: int) -> UID:
+    """Read a UID that must be there."""
+    value = elements.get(element)
+    if not value:
+        raise PeerError(
+            f"Command element (0000,{element:04X}) is missing.", code="command-element", clause="PS3.7 Annex E"
+        )
+    return UID.parse(value)
+
+
+def uid_if_any(elements: Elements, element: int) -> UID | None:
+    """Read a UID that may be absent or empty."""
+    return UID.parse(elements[element]) if elements.get(element) else None
+
+
+def ae_title_if_any(elements: Elements, element: int) -> AETitle | None:
+    """Read an AE title that may be absent or blank."""
+    value = elements.get(element, b"").strip(b" \0")
+    return AETitle.parse(value) if value else None
+
+
+def text(elements: Elements, element: int, length_max: int) -> str:
+    """Read untrusted text: padding dropped, cut to a length, and a question mark for what does not print."""
+    decoded = elements.get(element, b"").decode("latin-1").strip(" \0")[:length_max]
+    return decoded if decoded.isprintable() else "".join(c if c.isprintable() else "?" for c in decoded)
+
+
+def tags(elements: Elements, element: int) -> tuple[Tag, ...]:
+    """Read a list of attribute tags (VR AT) that may be absent."""
+    value = elements.get(element, b"")
+    if len(value) % 4:
+        raise PeerError("A list of tags ends inside a tag.", code="command-element", clause="PS3.7 Annex E")
+    return tuple(Tag(group << 16 | number) for group, number in _TAG.iter_unpack(value))
+
+
+def encode_unsigned_short(value: int) -> bytes:
+    """Give a US value."""
+    return value.to_bytes(2, "little")
+
+
+def encode_uid(value: str) -> bytes:
+    """Give a UI value, padded with NUL to even length; text that is no UID is written as it is."""
+    data = value.encode("latin-1", "replace")
+    return data + b"\0" if len(data) % 2 else data
+
+
+def encode_text(value: str) -> bytes:
+    """Give an AE or LO value, padded with a space to even length."""
+    data = value.encode("latin-1", "replace")
+    return data + b" " if len(data) % 2 else data
+
+
+def encode_tags(values: tuple[Tag, ...]) -> bytes:
+    """Give an AT value."""
+    return b"".join(_TAG.pack(tag >> 16, tag & 0xFFFF) for tag in values)
