@@ -143,7 +143,9 @@ class Listener:
             connection = _Connection(accepted, address[0])
             if not self._make_room(connection):
                 accepted.close()
-                self._turned_away(Caller(address[0], self._tls is not None), "pool-full", "Every association is at work.")
+                self._turned_away(
+                    Caller(address[0], self._tls is not None), "pool-full", "Every association is at work."
+                )
                 continue
             threading.Thread(target=self._run, args=(connection,), name="association", daemon=True).start()
 

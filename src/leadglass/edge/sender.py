@@ -23,9 +23,7 @@ CONNECT_SECONDS = 10.0
 class Sender:
     """Open DICOM connections to nodes."""
 
-    def __init__(
-        self, tls: Callable[[], ssl.SSLContext], *, wire_limits: WireLimits, timeouts: Timeouts
-    ) -> None:
+    def __init__(self, tls: Callable[[], ssl.SSLContext], *, wire_limits: WireLimits, timeouts: Timeouts) -> None:
         self._tls = tls
         self._wire_limits = wire_limits
         self._timeouts = timeouts

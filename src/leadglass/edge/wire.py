@@ -14,7 +14,8 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from leadglass.dicom.association import Association, Buffer, Event
+from leadglass.dicom.association import Association, Buffer
+from leadglass.dicom.events import Event
 from leadglass.errors import PeerError, RemoteError
 from leadglass.journeys.ports import Timeouts
 

@@ -6,7 +6,8 @@ from leadglass.archive.query import query_from_identifier
 from leadglass.audit import AuditKind
 from leadglass.dicom.association import CommandReceived
 from leadglass.dicom.dataset import decode, encode_attributes
-from leadglass.dicom.dimse import CCancelRQ, CFindRQ, CFindRSP, decode_command, encode
+from leadglass.dicom.dimse import decode_command, encode
+from leadglass.dicom.messages import CCancelRQ, CFindRQ, CFindRSP
 from leadglass.dicom.status import Status
 from leadglass.dicom.syntaxes import transfer_syntax
 from leadglass.errors import LeadglassError, PeerError
@@ -33,7 +34,9 @@ def answer(
     """Answer one query; raises only for what ends the association."""
 
     def respond(status: int, dataset: bytes = b"", comment: str = "") -> None:
-        response = CFindRSP(command.message_id, command.sop_class_uid, status, has_dataset=bool(dataset), error_comment=comment)
+        response = CFindRSP(
+            command.message_id, command.sop_class_uid, status, has_dataset=bool(dataset), error_comment=comment
+        )
         wire.send(wire.engine.send_command(context_id, encode(response)))
         if dataset:
             wire.send(wire.engine.send_data(context_id, dataset, is_last=True))

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from leadglass.archive.query import query_from_identifier
 from leadglass.audit import AuditKind
 from leadglass.dicom.dataset import decode, encode_attributes
-from leadglass.dicom.dimse import CCancelRQ, CGetRQ, CGetRSP, CMoveRQ, CMoveRSP, CStoreRSP, encode
+from leadglass.dicom.dimse import encode
+from leadglass.dicom.messages import CCancelRQ, CGetRQ, CGetRSP, CMoveRQ, CMoveRSP, CStoreRSP
 from leadglass.dicom.status import Status
 from leadglass.dicom.syntaxes import transfer_syntax
 from leadglass.errors import LeadglassError, PeerError, RemoteError

@@ -18,7 +18,8 @@ from typing import Protocol
 from leadglass import limits
 from leadglass.archive.query import Query
 from leadglass.audit import AuditEvent
-from leadglass.dicom.association import Association, Buffer, Event
+from leadglass.dicom.association import Association, Buffer
+from leadglass.dicom.events import Event
 from leadglass.finding import Finding
 from leadglass.gateway.node import Node as Node
 from leadglass.gateway.node import NodeState as NodeState
@@ -156,12 +157,16 @@ class Staging(Protocol):
     def object_id(self) -> bytes: ...
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append; raises StorageFull or StorageError."""
+
     def write_header(self, header: bytes) -> None:
         """Overwrite the first bytes (the envelope's header is written last)."""
+
     def sync(self) -> None:
         """Return when every byte would survive a power cut."""
+
     def promote(self) -> None:
         """Make it readable under its object id. Called after the catalogue committed; idempotent."""
+
     def discard(self) -> None:
         """Remove it. Safe at any time before promote, and twice."""
 
@@ -171,16 +176,22 @@ class Blobs(Protocol):
 
     def stage(self, object_id: bytes, *, expected_bytes: int = 0) -> Staging:
         """Begin an object; raises StorageFull when the reserve would be touched."""
+
     def size(self, object_id: bytes) -> int:
         """Give the sealed length; raises NotFound."""
+
     def read_at(self, object_id: bytes, offset: int, length: int) -> bytes:
         """Read sealed bytes; short only at the end. Raises NotFound or StorageError."""
+
     def delete(self, object_id: bytes) -> None:
         """Remove a blob; no error when it is gone."""
+
     def staged(self) -> Sequence[bytes]:
         """List what a crash left in staging (start-up only)."""
+
     def resume(self, object_id: bytes) -> Staging:
         """Take up a staged object after a restart, to promote or discard it."""
+
     def free_bytes(self) -> int:
         """Tell the free space, less the reserve."""
 
@@ -190,33 +201,47 @@ class Catalogue(Protocol):
 
     def admit(self, admission: Admission) -> AdmissionResult:
         """Commit the row, its deliveries and its ledger entry together; durable on return. Group commit inside."""
+
     def record(self, event: AuditEvent) -> None:
         """Append one event to the ledger; durable on return."""
+
     def scope(self, study_instance_uid: str, patient_id: str, issuer: str) -> Scope:
         """Give the study's key, made (durably) at first sight."""
+
     def scope_key(self, scope_id: bytes) -> bytes:
         """Unwrap a scope or quarantine key by id; raises NotFound (erased) or IntegrityError."""
+
     def quarantine_scope(self) -> Scope:
         """Give the quarantine key."""
+
     def has_object(self, object_id: bytes) -> bool: ...
     def find(self, query: Query) -> Iterator[Attributes]:
         """Answer a query at its level; computed attributes (counts, modalities) included where asked."""
+
     def instances(self, query: Query) -> list[ObjectRecord]:
         """List the archived objects under the unique keys and other keys of a query, in series and instance order."""
+
     def instance(self, sop_instance_uid: str) -> ObjectRecord:
         """Give the archived object of a SOP Instance UID; raises NotFound."""
+
     def object(self, object_id: bytes) -> ObjectRecord:
         """Give an object in any state; raises NotFound."""
+
     def studies(self, *, text: str = "", limit: int = 100, offset: int = 0) -> list[StudyLine]:
         """List studies, newest arrival first; `text` filters on name, patient id, accession, description."""
+
     def objects(self, state: ObjectState, *, limit: int = 1000) -> list[ObjectRecord]:
         """List objects in one state, newest first (the quarantine)."""
+
     def change_state(self, object_id: bytes, state: ObjectState, event: AuditEvent) -> None:
         """Move an object to another state together with its ledger entry."""
+
     def ledger(self, *, subject: bytes | None = None, limit: int = 1000, newest_first: bool = True) -> list[LedgerLine]:
         """Read opened ledger entries."""
+
     def verify_ledger(self) -> int:
         """Check the whole chain against the signed heads; gives the number of entries. Raises IntegrityError."""
+
     def counts(self) -> Mapping[str, int]:
         """Objects by state, studies, pending deliveries, ledger entries."""
 
@@ -232,8 +257,9 @@ class Catalogue(Protocol):
     def delivery_failed(self, delivery_id: int, error: str, due_at_us: int | None, event: AuditEvent) -> None:
         """Plan the next try, or give up when `due_at_us` is None."""
 
-    def put_commitment(self, node: str, transaction_uid: str, references: Sequence[tuple[str, str]],
-                       event: AuditEvent) -> None: ...
+    def put_commitment(
+        self, node: str, transaction_uid: str, references: Sequence[tuple[str, str]], event: AuditEvent
+    ) -> None: ...
     def due_commitments(self, now_us: int) -> list[Commitment]: ...
     def commitment_done(self, commitment_id: int, event: AuditEvent) -> None: ...
     def commitment_failed(self, commitment_id: int, error: str, due_at_us: int | None, event: AuditEvent) -> None: ...
@@ -271,12 +297,16 @@ class Wire(Protocol):
 
     def next_event(self, *, timeout_seconds: float | None = None) -> Event:
         """Wait for the next event. A data fragment is valid until the next call."""
+
     def poll_events(self) -> None:
         """Take in what has already arrived, without waiting."""
+
     def peek(self) -> Event | None:
         """Look at the next event that has already arrived."""
+
     def send(self, buffers: bytes | Iterable[Buffer]) -> None:
         """Send all of it."""
+
     def close(self) -> None: ...
 
 

@@ -39,7 +39,9 @@ class Quarantine:
             for piece in opened.stream():
                 sealer.update(piece)
             attributes = held.attributes
-            scope = catalogue.scope(held.study_instance_uid, attributes.get(_PATIENT_ID, ""), attributes.get(_ISSUER, ""))
+            scope = catalogue.scope(
+                held.study_instance_uid, attributes.get(_PATIENT_ID, ""), attributes.get(_ISSUER, "")
+            )
             record = replace(held, object_id=new_id, state=ObjectState.ARCHIVED, reason=reason)
             sealed = sealer.finish(
                 scope=scope,
@@ -76,7 +78,14 @@ class Quarantine:
             raise Refused("The object is not in quarantine.", hint="`leadglass quarantine list` shows what is.")
         return record
 
-    def _event(self, kind: AuditKind, subject: bytes, actor: str, reason: str, detail: dict[str, str | int]) -> AuditEvent:
+    def _event(
+        self, kind: AuditKind, subject: bytes, actor: str, reason: str, detail: dict[str, str | int]
+    ) -> AuditEvent:
         return AuditEvent(
-            kind=kind, at_us=self.clock.now_us(), actor=actor, subject=subject, outcome="done", detail={"reason": reason, **detail}
+            kind=kind,
+            at_us=self.clock.now_us(),
+            actor=actor,
+            subject=subject,
+            outcome="done",
+            detail={"reason": reason, **detail},
         )

@@ -7,23 +7,22 @@ never held whole: fragments pass through the inspector and the sealer and are go
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from blake3 import blake3
 
 from leadglass import limits
 from leadglass.archive.catalogue import KEPT_TAGS, encode_description
-from leadglass.archive.envelope import Sealer
+from leadglass.archive.envelope import Sealer, Workspace
 from leadglass.audit import AuditEvent, AuditKind
 from leadglass.dicom.part10 import encode_file_meta
 from leadglass.dicom.pixels import Ranges, frame_length_bits, frames
 from leadglass.dicom.structure import DatasetError, Structure
 from leadglass.dicom.syntaxes import STORAGE_SOP_CLASSES, transfer_syntax
 from leadglass.dicom.text import decode_values
-from leadglass.errors import LimitExceeded, StorageError, StorageFull
-from leadglass.finding import Assessed, Finding, Inspection, NotAssessed, Severity
-from leadglass.gateway.decision import Decision, Forward, Hold, Reject, decide
+from leadglass.finding import Finding, Inspection, Severity
+from leadglass.gateway.decision import Forward, Hold, Reject, decide
 from leadglass.gateway.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from leadglass.gateway.policy import Policy
 from leadglass.journeys.ports import (
@@ -107,8 +106,11 @@ class Receiver:
     policy: Callable[[], Policy]
     object_bytes_max: int = limits.OBJECT_BYTES_MAX
 
-    def begin(self, source: str, claim: Claim) -> Reception:
-        """Begin an object that comes as a data set over DIMSE; raises StorageFull before anything is written."""
+    def begin(self, source: str, claim: Claim, workspace: Workspace | None = None) -> Reception:
+        """Begin an object that comes as a data set over DIMSE; raises StorageFull before anything is written.
+
+        A caller that receives many objects one after another passes the same workspace each time.
+        """
         meta = encode_file_meta(
             sop_class_uid=claim.sop_class_uid,
             sop_instance_uid=claim.sop_instance_uid,
@@ -117,19 +119,26 @@ class Receiver:
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
         )
         inspector = Inspector(transfer_syntax(claim.transfer_syntax_uid), dataset_offset=len(meta), keep=KEEP)
-        reception = Reception(self, source, inspector, claim)
+        reception = Reception(self, source, inspector, claim, workspace)
         reception.seal(meta)
         return reception
 
     def begin_file(self, source: str) -> Reception:
         """Begin an object that comes as a whole Part 10 file (import, STOW-RS)."""
-        return Reception(self, source, FileInspector(keep=KEEP), None)
+        return Reception(self, source, FileInspector(keep=KEEP), None, None)
 
 
 class Reception:
     """One object on its way in. Call `feed` for each fragment, then `finish`; or `abort`."""
 
-    def __init__(self, receiver: Receiver, source: str, inspector: Inspector | FileInspector, claim: Claim | None) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        source: str,
+        inspector: Inspector | FileInspector,
+        claim: Claim | None,
+        workspace: Workspace | None,
+    ) -> None:
         self._receiver = receiver
         self._source = source
         self._inspector = inspector
@@ -141,6 +150,8 @@ class Reception:
             data_key=receiver.random(32),
             salt=receiver.random(32),
             write=self._staging.write,
+            workspace=workspace,
+            length_max=receiver.object_bytes_max,
         )
         self._length = 0
         self._content = blake3()
@@ -161,8 +172,6 @@ class Reception:
         Raises LimitExceeded when the object must not go on, StorageFull or StorageError when the disk fails.
         """
         self._length += len(data)
-        if self._length > self._receiver.object_bytes_max:
-            raise LimitExceeded("The object is larger than the site accepts.", code="object-size", hint="[dicom] object_bytes_max")
         self._inspector.feed(data)
         if self._inspector.limit_exceeded is not None:
             raise self._inspector.limit_exceeded
@@ -229,7 +238,7 @@ class Reception:
         sealed = self._sealer.finish(
             scope=scope,
             dataset_offset=self._inspector.dataset_offset or 0,
-            frames=_frame_table(structure, self._inspector.values, self._inspector.dataset_offset or 0),
+            frames=_frame_table(structure, record.attributes, self._inspector.dataset_offset or 0),
             description=encode_description(record),
         )
         self._staging.write_header(sealed.header)
@@ -253,8 +262,8 @@ class Reception:
         )
 
     def _record(self, inspection: Inspection) -> ObjectRecord:
-        values = self._inspector.values
-        attributes = decode_values(values)
+        syntax = transfer_syntax(self._inspector.transfer_syntax_uid)
+        attributes = decode_values(self._inspector.values, is_little_endian=syntax.is_little_endian)
         claim = self._claim
         return ObjectRecord(
             object_id=self._object_id,
@@ -298,11 +307,18 @@ def _identity_findings(record: ObjectRecord, claim: Claim | None) -> tuple[Findi
     attributes = record.attributes
 
     def note(number: int, claim_text: str, element: str, severity: Severity = Severity.MEDIUM) -> None:
-        found.append(Finding(f"LG-IDN-{number:03}", "identity", severity, claim_text, element=element, control="DCM-INSPECT"))
+        found.append(
+            Finding(f"LG-IDN-{number:03}", "identity", severity, claim_text, element=element, control="DCM-INSPECT")
+        )
 
     if claim is not None:
         if claim.fault:
-            note(1, f"The sender names the object by something that is no UID: {claim.fault}", "(0000,1000)", Severity.HIGH)
+            note(
+                1,
+                f"The sender names the object by something that is no UID: {claim.fault}",
+                "(0000,1000)",
+                Severity.HIGH,
+            )
         elif attributes.get(_SOP_INSTANCE, claim.sop_instance_uid) != claim.sop_instance_uid:
             note(2, "The object carries another SOP Instance UID than its sender announced.", "(0008,0018)")
         if attributes.get(_SOP_CLASS, claim.sop_class_uid) != claim.sop_class_uid:
@@ -315,25 +331,23 @@ def _identity_findings(record: ObjectRecord, claim: Claim | None) -> tuple[Findi
     return tuple(found)
 
 
-def _number(values: Mapping[int, bytes], tag: int, default: int) -> int:
-    raw = values.get(tag)
-    if raw is None:
-        return default
-    try:
-        return int(raw.decode("ascii").strip(" \0") or default) if tag == _FRAMES else int.from_bytes(raw[:2], "little")
-    except (UnicodeDecodeError, ValueError):
-        return default
+def _number(attributes: Attributes, tag: int, default: int) -> int:
+    first = attributes.get(tag, "").split("\\")[0].strip()
+    return int(first) if first.isdecimal() else default
 
 
-def _frame_table(structure: Structure | None, values: Mapping[int, bytes], dataset_offset: int) -> tuple[Ranges, ...]:
+def _frame_table(structure: Structure | None, attributes: Attributes, dataset_offset: int) -> tuple[Ranges, ...]:
     """Lay the frames out as ranges of the file, or give none where the object has no pixels or does not say."""
     if structure is None or structure.pixel_data is None or structure.length_bytes != structure.wire_bytes:
         return ()
     bits = frame_length_bits(
-        _number(values, _ROWS, 0), _number(values, _COLUMNS, 0), _number(values, _SAMPLES, 1), _number(values, _ALLOCATED, 0)
+        _number(attributes, _ROWS, 0),
+        _number(attributes, _COLUMNS, 0),
+        _number(attributes, _SAMPLES, 1),
+        _number(attributes, _ALLOCATED, 0),
     )
     try:
-        table = frames(structure.pixel_data, max(1, _number(values, _FRAMES, 1)), bits)
+        table = frames(structure.pixel_data, max(1, _number(attributes, _FRAMES, 1)), bits)
     except DatasetError:
         return ()  # an object whose frames cannot be told apart is still an object; it is served whole
     return tuple(tuple((offset + dataset_offset, length) for offset, length in ranges) for ranges in table)

@@ -21,7 +21,8 @@ from leadglass.dicom.association import (
     PeerFault,
     ReleaseReplied,
 )
-from leadglass.dicom.dimse import Command, CStoreRQ, CStoreRSP, decode_command, encode
+from leadglass.dicom.dimse import decode_command, encode
+from leadglass.dicom.messages import Command, CStoreRQ, CStoreRSP
 from leadglass.dicom.pdu import AssociateRequest, ProposedContext
 from leadglass.dicom.syntaxes import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from leadglass.dicom.user_information import RoleSelection, UserInformation

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leadglass.audit import AuditEvent, AuditKind
+from leadglass.archive.envelope import Workspace
+from leadglass.audit import AuditKind
 from leadglass.dicom.association import (
     Aborted,
     AssociateRequested,
@@ -19,7 +20,8 @@ from leadglass.dicom.association import (
     PeerFault,
     ReleaseRequested,
 )
-from leadglass.dicom.dimse import (
+from leadglass.dicom.dimse import decode_command, encode
+from leadglass.dicom.messages import (
     CCancelRQ,
     CEchoRQ,
     CEchoRSP,
@@ -30,15 +32,13 @@ from leadglass.dicom.dimse import (
     CStoreRQ,
     CStoreRSP,
     NActionRQ,
-    decode_command,
-    encode,
 )
 from leadglass.dicom.pdu import AssociateRequest
 from leadglass.dicom.status import Status
 from leadglass.errors import LeadglassError, LimitExceeded, PeerError, StorageError, StorageFull
 from leadglass.gateway.admission import Refusal, Welcome, admit_association
-from leadglass.gateway.negotiation import negotiate, needed_permission
-from leadglass.gateway.node import Node, NodeState, Permission
+from leadglass.gateway.negotiation import negotiate
+from leadglass.gateway.node import Node, Permission
 from leadglass.journeys import commit, find, hand_over
 from leadglass.journeys.desk import Desk
 from leadglass.journeys.ports import Caller, Wire
@@ -81,7 +81,12 @@ def _admit(desk: Desk, wire: Wire, caller: Caller, request: AssociateRequest) ->
     match answer:
         case Welcome(node=node):
             wire.send(wire.engine.accept(negotiate(request, node.permissions)))
-            desk.note(AuditKind.ASSOCIATION_ACCEPTED, node.name, "accepted", {"address": caller.address, "tls": caller.tls_version})
+            desk.note(
+                AuditKind.ASSOCIATION_ACCEPTED,
+                node.name,
+                "accepted",
+                {"address": caller.address, "tls": caller.tls_version},
+            )
             return node
         case Refusal() as refusal:
             wire.send(wire.engine.reject(refusal.result, refusal.source, refusal.reason))
@@ -110,6 +115,7 @@ class Session:
         self._node = node
         self._pending: _Pending | None = None
         self._reception: Reception | None = None
+        self._workspace = Workspace()
         self._refusal: int | None = None
         """Status owed to a store whose data set is being read to its end and thrown away."""
 
@@ -186,7 +192,9 @@ class Session:
             return
         pending.identifier += fragment.data
         if len(pending.identifier) > self._desk.identifier_length_max:
-            raise LimitExceeded("The identifier is larger than any query.", code="identifier-size", clause="PS3.7 §9.1.2")
+            raise LimitExceeded(
+                "The identifier is larger than any query.", code="identifier-size", clause="PS3.7 §9.1.2"
+            )
         if fragment.is_last:
             self._pending = None
             self._perform(pending.context_id, pending.command, bytes(pending.identifier))
@@ -223,7 +231,9 @@ class Session:
         self._refusal = None
         if Permission.STORE not in self._node.permissions:
             self._refusal = Status.NOT_AUTHORIZED
-            self._desk.note(AuditKind.OBJECT_REJECTED, self._node.name, "not-authorized", {"reason": "The node may not store."})
+            self._desk.note(
+                AuditKind.OBJECT_REJECTED, self._node.name, "not-authorized", {"reason": "The node may not store."}
+            )
             return
         if context.abstract_syntax != command.sop_class_uid:
             self._refusal = Status.SOP_CLASS_NOT_SUPPORTED
@@ -235,7 +245,7 @@ class Session:
             "" if command.uid_fault is None else command.uid_fault.message,
         )
         try:
-            self._reception = self._desk.receiver.begin(self._node.name, claim)
+            self._reception = self._desk.receiver.begin(self._node.name, claim, self._workspace)
         except StorageError as error:
             self._refuse(error)
 
@@ -264,7 +274,9 @@ class Session:
         assert status is not None
         self._reply(
             context_id,
-            CStoreRSP(command.message_id, command.sop_class_uid, command.sop_instance_uid, status, error_comment=comment),
+            CStoreRSP(
+                command.message_id, command.sop_class_uid, command.sop_instance_uid, status, error_comment=comment
+            ),
         )
 
 
