@@ -106,7 +106,7 @@ class Account:
     def fault(self, code: str, message: str, clause: str, offset: int, tag: int | None = None) -> DatasetError:
         """Make the error for a broken rule, named with its place."""
         element = self.path(tag) or None
-        return DatasetError(message, code=code, clause=clause, offset=offset, element=element)
+        return DatasetError(message, code=code, clause=clause, offset=offset, element=element, tag=tag)
 
     def limit(self, code: str, message: str, offset: int) -> DatasetLimit:
         """Make the error for a limit."""

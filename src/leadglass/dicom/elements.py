@@ -4,7 +4,7 @@ Bytes come in any chunks; nothing is held but a header that straddles two chunks
 for. Two fast loops take runs of plain elements with local names only; everything else (sequences, items,
 delimiters, pixel data, odd or unordered elements) goes through `_step`, one thing at a time. Nesting is an
 explicit stack, so depth costs a list entry and never a Python frame. A length is a claim: it moves a
-counter and allocates nothing.
+counter, allocates nothing.
 """
 
 from __future__ import annotations
@@ -45,10 +45,9 @@ _WAIT = -1
 
 
 class DatasetWalker:
-    """Account for every byte of one data set.
+    """Account for every byte of one data set: feed it until the bytes end, then call `finish`.
 
-    Feed it until the bytes end, then call `finish`. After an error the walker is dead; `remainder` holds
-    what lay from the fault to the end of the chunk.
+    After an error the walker is dead; `remainder` holds what lay from the fault to the end of the chunk.
     """
 
     def __init__(
@@ -65,11 +64,11 @@ class DatasetWalker:
         self._keep = keep
         self._visitor = visitor
         self._limits = limits
-        self._account = Account(limits, visitor, syntax.is_implicit)
+        self.account = Account(limits, visitor, syntax.is_implicit)
         self._carry = bytearray()
         self._need = 0
         self._base = 0
-        self._passing = PassingValue(self._account.pixels, visitor)
+        self._passing = PassingValue(self.account.pixels, visitor)
         self._bulk = 0
         self._wire_bytes = 0
         self.values: dict[int, bytes] = {}
@@ -80,11 +79,6 @@ class DatasetWalker:
     def position(self) -> int:
         """Tell how many bytes of the data set are accounted for."""
         return self._base
-
-    @property
-    def last_tag(self) -> int:
-        """Give the highest tag seen at the top level, -1 before the first."""
-        return self._account.levels[0].last
 
     def feed(self, data: Buffer) -> None:
         """Walk on. Raises DatasetError or DatasetLimit; never anything else, whatever the bytes are."""
@@ -98,33 +92,37 @@ class DatasetWalker:
     def finish(self) -> Structure:
         """Close the walk: every byte is accounted for, or DatasetError ("truncated") says from where not."""
         if self._inflater is not None and self._inflater.finish():
-            self._account.oddities.add(OddityCode.DEFLATE_PAD, self._base, 0, 0)
-        levels = self._account.levels
-        while len(levels) > 1 and levels[-1].end == self._base and not self._carry and not self._passing.remaining:
-            self._account.pop()
-        if self._carry or self._passing.remaining or len(levels) > 1:
+            self.account.oddities.add(OddityCode.DEFLATE_PAD, self._base, 0, 0)
+        levels, missing = self.account.levels, self.missing_bytes
+        while len(levels) > 1 and levels[-1].end == self._base and not missing:
+            self.account.pop()
+        if missing or len(levels) > 1:
             self.remainder = bytes(self._carry)
-            raise self._account.fault(
-                "truncated", "The data set stops before its last element does.", "PS3.5 §7.1", self._base
-            )
-        if self._account.group_end >= 0:
-            self._account.close_group(self._base, 0xFFFFFFFF)
+            raise self.account.fault("truncated", "The data set stops too early.", "PS3.5 §7.1", self._base)
+        return self.settle()
+
+    def settle(self) -> Structure:
+        """Describe what was walked, up to the fault if there was one."""
+        account = self.account
+        if account.group_end >= 0:
+            account.close_group(self._base, UNDEFINED)
         self.is_done_with_header = True
         return Structure(
             values=self.values,
-            element_count=self._account.count,
-            depth_max=self._account.depth_max,
+            element_count=account.count,
+            depth_max=account.depth_max,
             length_bytes=self._base,
             wire_bytes=self._wire_bytes,
-            oddities=tuple(self._account.oddities.kept),
-            oddity_count=self._account.oddities.count,
-            pixel_data=self._account.pixels.result(),
-            last_tag=max(levels[0].last, 0),
+            oddities=tuple(account.oddities.kept),
+            oddity_count=account.oddities.count,
+            pixel_data=account.pixels.result(),
+            last_tag=max(account.levels[0].last, 0),
         )
 
-    def path(self, tag: int | None = None) -> str:
-        """Name the place the walk is at, such as "(0040,0275)[0].(0040,0007)"."""
-        return self._account.path(tag)
+    @property
+    def missing_bytes(self) -> int:
+        """Tell how many bytes what is open still claims, as far as its header is known."""
+        return self._passing.remaining or (self._need - len(self._carry) if self._carry else 0)
 
     # --- the loop ---------------------------------------------------------------------------------------
 
@@ -144,12 +142,12 @@ class DatasetWalker:
                     pos = passing.take(buf, pos, end)
                     if passing.remaining:
                         break
-                level = self._account.levels[-1]
+                level = self.account.levels[-1]
                 if level.kind <= Kind.ITEM:
                     run = self._run_implicit if level.is_implicit else self._run_explicit
                     pos = run(buf, pos, end, level)
-                    if self._account.count > self._limits.elements:
-                        raise self._account.limit(
+                    if self.account.count > self._limits.elements:
+                        raise self.account.limit(
                             "elements", f"More than {self._limits.elements} elements.", self._base + pos
                         )
                 after = self._step(buf, pos, end, level)
@@ -157,13 +155,15 @@ class DatasetWalker:
                     break
                 pos = after
         except DatasetError as error:
-            self.remainder = bytes(buf[max(0, error.offset - self._base) :])
+            pos = max(0, error.offset - self._base)
+            self.remainder = bytes(buf[pos:])
+            self._base += pos
             raise
         carry += buf[pos:]
         self._base += pos
         if self._base - self._bulk > self._limits.unbulk_bytes:
             message = f"More than {self._limits.unbulk_bytes} bytes outside bulk values."
-            raise self._account.limit("unbulk-bytes", message, self._base)
+            raise self.account.limit("unbulk-bytes", message, self._base)
 
     def _run_explicit(self, buf: Buffer, pos: int, end: int, level: Level) -> int:
         """Take plain explicit elements as long as they come whole and in order."""
@@ -172,7 +172,7 @@ class DatasetWalker:
         base, values, visitor = self._base, self.values, self._visitor
         unpack, unpack_long = self._explicit.unpack_from, self._long.unpack_from
         short, long, seen, last = SHORT_VRS, LONG_VRS, level.seen.append, level.last
-        count, final, most = self._account.count, limit - 8, self._limits.value_kept
+        count, final, most = self.account.count, limit - 8, self._limits.value_kept
         while pos <= final:
             group, element, vr, length = unpack(buf, pos)
             tag = group << 16 | element
@@ -197,7 +197,7 @@ class DatasetWalker:
             pos = stop
             count += 1
         level.last = last
-        self._account.count = count
+        self.account.count = count
         return pos
 
     def _run_implicit(self, buf: Buffer, pos: int, end: int, level: Level) -> int:
@@ -206,7 +206,7 @@ class DatasetWalker:
         keep = self._keep if level.kind == Kind.DATASET else _NOTHING
         base, values, visitor = self._base, self.values, self._visitor
         unpack, sequences, seen, last = _IMPLICIT.unpack_from, SEQUENCES, level.seen.append, level.last
-        count, final, most = self._account.count, limit - 8, self._limits.value_kept
+        count, final, most = self.account.count, limit - 8, self._limits.value_kept
         while pos <= final:
             group, element, length = unpack(buf, pos)
             tag = group << 16 | element
@@ -225,14 +225,14 @@ class DatasetWalker:
             pos = stop
             count += 1
         level.last = last
-        self._account.count = count
+        self.account.count = count
         return pos
 
     def _run_limit(self, end: int, level: Level) -> int:
         if level.bound >= 0:
             end = min(end, level.bound - self._base)
-        if self._account.group_end >= 0 and level.kind == Kind.DATASET:
-            end = min(end, self._account.group_end - self._base)
+        if self.account.group_end >= 0 and level.kind == Kind.DATASET:
+            end = min(end, self.account.group_end - self._base)
         return end
 
     # --- one thing at a time ----------------------------------------------------------------------------
@@ -241,10 +241,10 @@ class DatasetWalker:
         """Take the next thing the fast loops do not; give where it ends, or _WAIT for want of bytes."""
         offset = self._base + pos
         if offset == level.end:
-            self._account.pop()
+            self.account.pop()
             return pos
         if level.bound >= 0 and offset + 8 > level.bound:
-            raise self._account.fault("length-overrun", "A header crosses the end of its item.", "PS3.5 §7.5.1", offset)
+            raise self.account.fault("length-overrun", "A header crosses the end of its item.", "PS3.5 §7.5.1", offset)
         if end - pos < 8:
             self._need = 8
             return _WAIT
@@ -275,16 +275,16 @@ class DatasetWalker:
         offset = self._base + pos
         is_known = vr in LONG_VRS or vr == b"SQ"
         if not is_known and not (vr.isalpha() and vr.isupper()):
-            raise self._account.fault(
+            raise self.account.fault(
                 "vr", "Two bytes that are no VR stand where a VR must.", "PS3.5 §7.1.2", offset, tag
             )
         if end - pos < 12:
             self._need = 12
             return tag, vr, 0, 0
         if length:
-            self._account.oddities.add(OddityCode.RESERVED_BYTES, offset, tag, self._account.sequences)
+            self.account.oddities.add(OddityCode.RESERVED_BYTES, offset, tag, self.account.sequences)
         if not is_known:
-            self._account.oddities.add(OddityCode.UNKNOWN_VR, offset, tag, self._account.sequences)
+            self.account.oddities.add(OddityCode.UNKNOWN_VR, offset, tag, self.account.sequences)
         (length,) = self._long.unpack_from(buf, pos + 8)
         return tag, vr, length, 12
 
@@ -297,16 +297,16 @@ class DatasetWalker:
             self._delimiter(tag, length, offset, level)
             return pos + 8
         if length == UNDEFINED:
-            self._account.commit(tag, 0, offset, level)
+            self.account.commit(tag, 0, offset, level)
             self._open_undefined(tag, vr, offset, offset + size, level)
             return pos + size
         stop = offset + size + length
         if 0 <= level.bound < stop:
             message = "An element is longer than its item."
-            raise self._account.fault("length-overrun", message, "PS3.5 §7.5.1", offset, tag)
+            raise self.account.fault("length-overrun", message, "PS3.5 §7.5.1", offset, tag)
         if vr == b"SQ":
-            self._account.commit(tag, length, offset, level)
-            self._account.push(Kind.SEQUENCE, tag, stop, offset, level.is_implicit)
+            self.account.commit(tag, length, offset, level)
+            self.account.push(Kind.SEQUENCE, tag, stop, offset, level.is_implicit)
             if self._visitor is not None:
                 self._visitor.begin_sequence(tag, vr, offset)
             return pos + size
@@ -316,11 +316,13 @@ class DatasetWalker:
         if is_whole and pos + size + length > end:
             self._need = size + length
             return _WAIT
-        self._account.commit(tag, length, offset, level)
+        self.account.commit(tag, length, offset, level)
         if is_kept:
-            self.values.setdefault(tag, bytes(buf[pos + size : pos + size + length]))
+            value = bytes(buf[pos + size : pos + size + length])
+            if self.values.setdefault(tag, value) != value:
+                self.account.oddities.add(OddityCode.CONTRADICTION, offset, tag, 0)
         if is_group_length:
-            self._account.open_group(self._long.unpack_from(buf, pos + size)[0], offset, stop, tag)
+            self.account.open_group(self._long.unpack_from(buf, pos + size)[0], offset, stop, tag)
         self._open_value(tag, vr, length, offset, offset + size, level)
         return pos + size
 
@@ -329,7 +331,7 @@ class DatasetWalker:
         if level.kind == Kind.DATASET and tag >> 16 == 0x7FE0:
             if tag in PIXEL_TAGS:
                 self.is_done_with_header = True
-                self._account.pixels.native(tag, start, length)
+                self.account.pixels.native(tag, start, length)
             elif tag in OFFSET_TABLES and length <= 8 * self._limits.fragments:
                 self._passing.collect(tag)
         if length > self._limits.value_kept:
@@ -338,62 +340,61 @@ class DatasetWalker:
 
     def _open_undefined(self, tag: int, vr: bytes, offset: int, start: int, level: Level) -> None:
         """Open what ends with a delimiter: a sequence, an implicit one inside UN, or fragments."""
-        visitor = self._visitor
-        if vr == b"SQ" or vr == b"UN":
+        if vr in (b"SQ", b"UN"):
             if vr == b"UN" and not level.is_implicit:
-                self._account.oddities.add(OddityCode.UN_SEQUENCE, offset, tag, self._account.sequences)
-            self._account.push(Kind.SEQUENCE, tag, -1, offset, level.is_implicit or vr == b"UN")
+                self.account.oddities.add(OddityCode.UN_SEQUENCE, offset, tag, self.account.sequences)
+            self.account.push(Kind.SEQUENCE, tag, -1, offset, level.is_implicit or vr == b"UN")
         elif tag in PIXEL_TAGS and vr in (b"OB", b"OW"):
-            self._account.push(Kind.FRAGMENTS, tag, -1, offset, level.is_implicit)
+            self.account.push(Kind.FRAGMENTS, tag, -1, offset, level.is_implicit)
             if level.kind == Kind.DATASET:
                 self.is_done_with_header = True
-                self._account.is_first_pixels = self._account.pixels.encapsulated(tag, start)
+                self.account.is_first_pixels = self.account.pixels.encapsulated(tag, start)
         else:
             message = "Only sequences and pixel data may have no length."
-            raise self._account.fault("undefined-length", message, "PS3.5 §7.1.2", offset, tag)
-        if visitor is not None:
-            visitor.begin_sequence(tag, vr, offset)
+            raise self.account.fault("undefined-length", message, "PS3.5 §7.1.2", offset, tag)
+        if self._visitor is not None:
+            self._visitor.begin_sequence(tag, vr, offset)
 
     def _delimiter(self, tag: int, length: int, offset: int, level: Level) -> None:
         if length:
-            raise self._account.fault("delimiter-length", "A delimiter has a length.", "PS3.5 §7.5.1", offset, tag)
+            raise self.account.fault("delimiter-length", "A delimiter has a length.", "PS3.5 §7.5.1", offset, tag)
         if tag == ITEM_END and level.kind == Kind.ITEM and level.end < 0:
-            self._account.pop()
+            self.account.pop()
             return
-        raise self._account.fault("stray-delimiter", "A delimiter closes nothing.", "PS3.5 §7.5.1", offset, tag)
+        raise self.account.fault("stray-delimiter", "A delimiter closes nothing.", "PS3.5 §7.5.1", offset, tag)
 
     def _item(self, tag: int, length: int, offset: int, level: Level) -> None:
         """Take what may stand in a sequence: an item, or its end."""
         if tag == ITEM:
-            self._account.count += 1
+            self.account.count += 1
             end = -1 if length == UNDEFINED else offset + 8 + length
-            self._account.push(Kind.ITEM, tag, end, offset, level.is_implicit)
-            self._account.levels[-1].index = level.index
+            self.account.push(Kind.ITEM, tag, end, offset, level.is_implicit)
+            self.account.levels[-1].index = level.index
             level.index += 1
             if self._visitor is not None:
                 self._visitor.begin_item(offset)
         elif tag == SEQUENCE_END and level.end < 0 and not length:
-            self._account.pop()
+            self.account.pop()
         else:
             message = "Something other than an item stands in a sequence."
-            raise self._account.fault("sequence-item", message, "PS3.5 §7.5.1", offset, tag)
+            raise self.account.fault("sequence-item", message, "PS3.5 §7.5.1", offset, tag)
 
     def _fragment(self, tag: int, length: int, offset: int, level: Level) -> None:
         """Take what may stand in encapsulated pixel data: the offset table, fragments, the end."""
         if tag == SEQUENCE_END and not length:
-            self._account.pop()
+            self.account.pop()
             return
         if tag != ITEM or length == UNDEFINED or 0 <= level.bound < offset + 8 + length:
             message = "Something other than a fragment that fits stands in pixel data."
-            raise self._account.fault("fragment", message, "PS3.5 §A.4", offset, tag)
+            raise self.account.fault("fragment", message, "PS3.5 §A.4", offset, tag)
         is_table = level.index == 0
         level.index += 1
         if level.index > self._limits.fragments + 1 or (is_table and length > 4 * self._limits.fragments):
-            raise self._account.limit("fragments", f"More than {self._limits.fragments} fragments.", offset)
-        if self._account.is_first_pixels:
+            raise self.account.limit("fragments", f"More than {self._limits.fragments} fragments.", offset)
+        if self.account.is_first_pixels:
             if is_table:
                 self._passing.collect(level.tag)
             else:
-                self._account.pixels.fragment(offset + 8, length)
+                self.account.pixels.fragment(offset + 8, length)
         self._bulk += length
         self._passing.begin(ITEM, b"OB", length, offset)

@@ -24,6 +24,9 @@ PREFIX = b"DICM"
 META_BYTES_MAX = 1 << 20
 """File meta information. The standard's own is under 1 KB; private information (0002,0102) may be larger."""
 
+META_ELEMENTS_MAX = 256
+"""The standard defines 20. The head is read again as it grows, so this bounds the work as well."""
+
 GROUP_LENGTH = 0x00020000
 SOP_CLASS = 0x00020002
 SOP_INSTANCE = 0x00020003
@@ -80,12 +83,46 @@ class Part10:
     structure: Structure
 
 
-class Part10Reader:
-    """Read one file from chunks of any size.
+class HeadReader:
+    """Read what stands before the data set, from chunks of any size."""
 
-    Faults are those of the walker, their offsets counting from the start of the file; and "meta",
-    "meta-bytes" and "truncated" for what stands before the data set.
-    """
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._need = PREAMBLE_BYTES + len(PREFIX) + 8
+
+    def feed(self, data: Buffer) -> tuple[FileMeta, bytes] | None:
+        """Read on; once the head is whole, give it and what of the data set came with it.
+
+        Raises DatasetError ("not-dicom", "meta") or DatasetLimit ("meta-bytes").
+        """
+        self._head += data
+        return self._read(is_last=False) if len(self._head) >= self._need else None
+
+    def finish(self) -> tuple[FileMeta, bytes]:
+        """Make the best of a short file; raises DatasetError ("truncated") where its head is not whole."""
+        result = self._read(is_last=True)
+        if result is None:
+            raise _fault("truncated", "The file stops inside its file meta information.", len(self._head))
+        return result
+
+    def _read(self, *, is_last: bool) -> tuple[FileMeta, bytes] | None:
+        head = bytes(self._head)
+        is_part10 = head[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == PREFIX
+        if not is_part10 and not _looks_bare(head):
+            raise _fault("not-dicom", "This is no DICOM file: no DICM at byte 128, and no data set at byte 0.", 0)
+        parsed = read_meta(head, PREAMBLE_BYTES + len(PREFIX) if is_part10 else 0, is_last=is_last)
+        if isinstance(parsed, int):
+            self._need = parsed
+            if parsed > META_BYTES_MAX:
+                message = f"File meta information is longer than {META_BYTES_MAX} bytes."
+                raise DatasetLimit(message, code="meta-bytes", clause="PS3.10 §7.1", offset=0)
+            return None
+        elements, dataset_offset = parsed
+        return _file_meta(head, is_part10, elements, dataset_offset), head[dataset_offset:]
+
+
+class Part10Reader:
+    """Read one whole file; offsets of faults count from its start."""
 
     def __init__(
         self,
@@ -97,8 +134,7 @@ class Part10Reader:
         self._keep = keep
         self._visitor = visitor
         self._limits = limits
-        self._head = bytearray()
-        self._need = PREAMBLE_BYTES + len(PREFIX) + 8
+        self._head = HeadReader()
         self.meta: FileMeta | None = None
         self.walker: DatasetWalker | None = None
 
@@ -110,59 +146,35 @@ class Part10Reader:
     def feed(self, data: Buffer) -> None:
         """Read on. Raises DatasetError or DatasetLimit."""
         if self.walker is not None:
-            self._walk(data)
-            return
-        self._head += data
-        if len(self._head) >= self._need:
-            self._read_head(is_last=False)
+            self._walk(self.walker, data)
+        elif (head := self._head.feed(data)) is not None:
+            self._walk(self._open(head[0]), head[1])
 
     def finish(self) -> Part10:
         """Close the file; raises DatasetError ("truncated") where it stops early."""
-        if self.walker is None:
-            self._read_head(is_last=True)
-        walker, meta = self.walker, self.meta
-        if walker is None or meta is None:
-            raise _fault("truncated", "The file stops inside its file meta information.", len(self._head))
+        if self.walker is None or self.meta is None:
+            meta, rest = self._head.finish()
+            walker = self._open(meta)
+            self._walk(walker, rest)
+        else:
+            meta, walker = self.meta, self.walker
         try:
             return Part10(meta, walker.finish())
         except DatasetError as error:
-            raise _moved(error, meta.dataset_offset) from error
-
-    def _walk(self, data: Buffer) -> None:
-        if self.walker is None or self.meta is None:
-            return
-        try:
-            self.walker.feed(data)
-        except DatasetError as error:
-            raise _moved(error, self.meta.dataset_offset) from error
-        except DatasetLimit as error:
-            error.offset += self.meta.dataset_offset
+            error.offset += meta.dataset_offset
             raise
 
-    def _read_head(self, *, is_last: bool) -> None:
-        head = bytes(self._head)
-        is_part10 = head[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == PREFIX
-        if not is_part10 and not _looks_bare(head):
-            raise _fault("not-dicom", "This is no DICOM file: no DICM at byte 128, and no data set at byte 0.", 0)
-        start = PREAMBLE_BYTES + len(PREFIX) if is_part10 else 0
-        parsed = read_meta(head, start, is_last=is_last)
-        if isinstance(parsed, int):
-            self._need = parsed
-            if parsed > META_BYTES_MAX:
-                raise DatasetLimit(
-                    f"File meta information is longer than {META_BYTES_MAX} bytes.",
-                    code="meta-bytes",
-                    clause="PS3.10 §7.1",
-                    offset=start,
-                )
-            return
-        elements, dataset_offset = parsed
-        self.meta = _file_meta(head, is_part10, elements, dataset_offset)
-        self.walker = DatasetWalker(
-            self.meta.transfer_syntax, keep=self._keep, visitor=self._visitor, limits=self._limits
-        )
-        self._head.clear()
-        self._walk(head[dataset_offset:])
+    def _open(self, meta: FileMeta) -> DatasetWalker:
+        self.meta = meta
+        self.walker = DatasetWalker(meta.transfer_syntax, keep=self._keep, visitor=self._visitor, limits=self._limits)
+        return self.walker
+
+    def _walk(self, walker: DatasetWalker, data: Buffer) -> None:
+        try:
+            walker.feed(data)
+        except (DatasetError, DatasetLimit) as error:
+            error.offset += 0 if self.meta is None else self.meta.dataset_offset
+            raise
 
 
 def read_meta(head: bytes, start: int, *, is_last: bool = True) -> tuple[tuple[MetaElement, ...], int] | int:
@@ -185,13 +197,15 @@ def read_meta(head: bytes, start: int, *, is_last: bool = True) -> tuple[tuple[M
                 return at + 12
             (length,) = _LONG.unpack_from(head, at + 8)
             size = 12
-        beyond = at + size + length
+        beyond: int = at + size + length
         if len(head) < beyond:
             if is_last:
                 raise _fault("truncated", "The file stops inside its file meta information.", at)
             return beyond
         elements.append(MetaElement(tag, vr, at, head[at + size : beyond]))
-        at = int(beyond)
+        at = beyond
+        if len(elements) > META_ELEMENTS_MAX:
+            raise _fault("meta", f"File meta information holds more than {META_ELEMENTS_MAX} elements.", at)
 
 
 def encode_file_meta(
@@ -260,9 +274,3 @@ def _guessed(first: bytes) -> TransferSyntax:
 
 def _fault(code: str, message: str, offset: int) -> DatasetError:
     return DatasetError(message, code=code, clause="PS3.10 §7.1", offset=offset)
-
-
-def _moved(error: DatasetError, by: int) -> DatasetError:
-    return DatasetError(
-        error.message, code=error.code, clause=error.clause, offset=error.offset + by, element=error.element
-    )

@@ -21,14 +21,22 @@ ODDITIES_KEPT_MAX = 64
 
 
 class DatasetError(PeerError):
-    """The bytes are not a data set; `offset` is where the first impossible thing lies."""
+    """The bytes are not a data set; `offset` is where the first impossible thing lies, `tag` what stands there."""
 
     def __init__(
-        self, message: str, *, code: str, clause: str, offset: int, element: str | None = None, hint: str = ""
+        self,
+        message: str,
+        *,
+        code: str,
+        clause: str,
+        offset: int,
+        element: str | None = None,
+        tag: int | None = None,
     ) -> None:
-        super().__init__(message, code=code, clause=clause, hint=hint)
+        super().__init__(message, code=code, clause=clause)
         self.offset = offset
         self.element = element
+        self.tag = tag
 
 
 class DatasetLimit(LimitExceeded):
@@ -58,17 +66,14 @@ class OddityCode(StrEnum):
     ODD_LENGTH = "odd-length"
     OUT_OF_ORDER = "out-of-order"
     DUPLICATE = "duplicate-tag"
+    CONTRADICTION = "contradicting-duplicate"
     GROUP_LENGTH = "group-length"
     GROUP_LENGTH_LIE = "group-length-lie"
     RESERVED_BYTES = "reserved-bytes"
     UNKNOWN_VR = "unknown-vr"
     FORBIDDEN_GROUP = "forbidden-group"
     UN_SEQUENCE = "un-undefined-length"
-    DELIMITER_LENGTH = "delimiter-length"
-    STRAY_DELIMITER = "stray-delimiter"
     DEFLATE_PAD = "deflate-pad"
-    TRAILING_ZEROS = "trailing-zeros"
-    UNCLOSED = "unclosed-at-end"
 
 
 @dataclass(frozen=True, slots=True)
