@@ -1,1 +1,1 @@
-"""What the product does: read these files and know it. No sockets, files or clocks; the world comes in through `ports`."""
+"""What the product does: read these files and know it. No sockets, files or clocks; the world comes by `ports`."""

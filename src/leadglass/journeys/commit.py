@@ -174,11 +174,4 @@ class Committer:
 
 
 def _event(clock: Clock, node: str, outcome: str, detail: dict[str, str | int]) -> AuditEvent:
-    return AuditEvent(
-        kind=AuditKind.STORAGE_COMMITMENT,
-        at_us=clock.now_us(),
-        actor=node,
-        subject=None,
-        outcome=outcome,
-        detail=detail,
-    )
+    return AuditEvent(AuditKind.STORAGE_COMMITMENT, clock.now_us(), node, None, outcome, detail)

@@ -35,9 +35,7 @@ class Desk:
 
     def note(self, kind: AuditKind, actor: str, outcome: str, detail: Mapping[str, str | int]) -> None:
         """Record what a node did; raises StorageError when it cannot be recorded (no record, no action)."""
-        self.catalogue.record(
-            AuditEvent(kind=kind, at_us=self.clock.now_us(), actor=actor, subject=None, outcome=outcome, detail=detail)
-        )
+        self.catalogue.record(AuditEvent(kind, self.clock.now_us(), actor, None, outcome, detail))
 
     def turned_away(self, caller: Caller, code: str, sentence: str, *, calling: str = "", called: str = "") -> None:
         """Record a caller that did not get in; the disk being full must not open or close the door."""
@@ -62,14 +60,8 @@ class Desk:
             plaintext=not caller.is_tls,
             seen_at_us=self.clock.now_us(),
         )
-        event = AuditEvent(
-            kind=AuditKind.NODE_PENDING,
-            at_us=self.clock.now_us(),
-            actor=calling,
-            subject=None,
-            outcome="pending",
-            detail={"address": caller.address},
-        )
+        detail = {"address": caller.address}
+        event = AuditEvent(AuditKind.NODE_PENDING, self.clock.now_us(), calling, None, "pending", detail)
         with suppress(StorageError):
             self.catalogue.put_node(node, event)
 

@@ -81,11 +81,4 @@ class Quarantine:
     def _event(
         self, kind: AuditKind, subject: bytes, actor: str, reason: str, detail: dict[str, str | int]
     ) -> AuditEvent:
-        return AuditEvent(
-            kind=kind,
-            at_us=self.clock.now_us(),
-            actor=actor,
-            subject=subject,
-            outcome="done",
-            detail={"reason": reason, **detail},
-        )
+        return AuditEvent(kind, self.clock.now_us(), actor, subject, "done", {"reason": reason, **detail})

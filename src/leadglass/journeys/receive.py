@@ -51,7 +51,7 @@ KEEP = KEPT_TAGS | {_CHARACTER_SET, _SAMPLES, _FRAMES, _ROWS, _COLUMNS, _ALLOCAT
 _WITHOUT_PATIENT = ("1.2.840.10008.5.1.4.39.", "1.2.840.10008.5.1.4.38.", "1.2.840.10008.5.1.4.43.",
                     "1.2.840.10008.5.1.4.44.", "1.2.840.10008.5.1.4.45.", "1.2.840.10008.5.1.4.1.1.200.",
                     "1.2.840.10008.5.1.4.1.1.201.")  # fmt: skip
-"""Palettes, hanging protocols, implant templates, protocols, inventories: composite objects that have no study (PS3.4 GG)."""
+"""Palettes, hanging protocols, implant templates, protocols, inventories: objects that have no study (PS3.4 GG)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Receiver:
         """
         meta = encode_file_meta(
             sop_class_uid=claim.sop_class_uid,
-            sop_instance_uid=claim.sop_instance_uid,
+            sop_instance_uid="" if claim.fault else claim.sop_instance_uid,
             transfer_syntax_uid=claim.transfer_syntax_uid,
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
@@ -315,7 +315,7 @@ def _identity_findings(record: ObjectRecord, claim: Claim | None) -> tuple[Findi
         if claim.fault:
             note(
                 1,
-                f"The sender names the object by something that is no UID: {claim.fault}",
+                f"The sender names the object by no UID: {claim.fault}",
                 "(0000,1000)",
                 Severity.HIGH,
             )

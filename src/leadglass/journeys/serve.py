@@ -6,6 +6,7 @@ journeys: `receive` (C-STORE), `find`, `hand_over` (C-GET, C-MOVE), `commit` (st
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from leadglass.archive.envelope import Workspace
@@ -156,10 +157,8 @@ class Session:
 
     def _end_early(self, code: str, message: str) -> None:
         self._drop(message)
-        try:
+        with suppress(LeadglassError):  # the peer may be gone already
             self._wire.send(self._wire.engine.abort(2, 0))
-        except LeadglassError:
-            pass  # the peer is gone already
         self._desk.note(
             AuditKind.ASSOCIATION_ABORTED, self._node.name, code, {"reason": message, "address": self._caller.address}
         )
