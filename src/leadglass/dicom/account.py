@@ -20,6 +20,7 @@ class Account:
         "is_first_pixels",
         "levels",
         "limits",
+        "noted",
         "oddities",
         "pixels",
         "sequences",
@@ -37,6 +38,7 @@ class Account:
         self.group_tag = 0
         self.group_offset = 0
         self.is_first_pixels = False
+        self.noted = -1
         self.oddities = OddityLog()
         self.pixels = PixelLog()
 
@@ -58,6 +60,12 @@ class Account:
             add(OddityCode.FORBIDDEN_GROUP, offset, tag, depth)
         if not tag & 0xFFFF:
             add(OddityCode.GROUP_LENGTH, offset, tag, depth)
+
+    def note_header(self, code: OddityCode, offset: int, tag: int) -> None:
+        """Note what is odd about a header, once, however often it is read before its value is there."""
+        if offset > self.noted:
+            self.noted = offset
+            self.oddities.add(code, offset, tag, self.sequences)
 
     def open_group(self, length: int, offset: int, start: int, tag: int) -> None:
         """Note what a group length claims."""

@@ -135,7 +135,7 @@ class DatasetWalker:
                 return
             buf = bytes(carry)
             carry.clear()
-        pos, end = 0, len(buf)
+        pos, end, most = 0, len(buf), self._limits.elements
         try:
             while True:
                 if passing.remaining:
@@ -146,10 +146,8 @@ class DatasetWalker:
                 if level.kind <= Kind.ITEM:
                     run = self._run_implicit if level.is_implicit else self._run_explicit
                     pos = run(buf, pos, end, level)
-                    if self.account.count > self._limits.elements:
-                        raise self.account.limit(
-                            "elements", f"More than {self._limits.elements} elements.", self._base + pos
-                        )
+                if self.account.count > most:
+                    raise self.account.limit("elements", f"More than {most} elements.", self._base + pos)
                 after = self._step(buf, pos, end, level)
                 if after < 0:
                     break
@@ -281,10 +279,9 @@ class DatasetWalker:
         if end - pos < 12:
             self._need = 12
             return tag, vr, 0, 0
-        if length:
-            self.account.oddities.add(OddityCode.RESERVED_BYTES, offset, tag, self.account.sequences)
-        if not is_known:
-            self.account.oddities.add(OddityCode.UNKNOWN_VR, offset, tag, self.account.sequences)
+        if length or not is_known:
+            code = OddityCode.UNKNOWN_VR if not is_known else OddityCode.RESERVED_BYTES
+            self.account.note_header(code, offset, tag)
         (length,) = self._long.unpack_from(buf, pos + 8)
         return tag, vr, length, 12
 
@@ -367,12 +364,12 @@ class DatasetWalker:
         """Take what may stand in a sequence: an item, or its end."""
         if tag == ITEM:
             self.account.count += 1
+            if self._visitor is not None:
+                self._visitor.begin_item(offset)
             end = -1 if length == UNDEFINED else offset + 8 + length
             self.account.push(Kind.ITEM, tag, end, offset, level.is_implicit)
             self.account.levels[-1].index = level.index
             level.index += 1
-            if self._visitor is not None:
-                self._visitor.begin_item(offset)
         elif tag == SEQUENCE_END and level.end < 0 and not length:
             self.account.pop()
         else:
