@@ -1,0 +1,124 @@
+"""A medium comes in: every candidate on it goes through the same reception as an object off the wire.
+
+A disc is another sender, named IMPORT in the policy and in records. One bad file never stops the others;
+a full disk stops the import, because nothing after it could be kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, assert_never
+
+from leadglass.audit import AuditEvent, AuditKind
+from leadglass.errors import LimitExceeded, PeerError, StorageError
+from leadglass.finding import Finding
+from leadglass.journeys.receive import Archived, Held, Outcome, Receiver, Reception, Rejected
+
+IMPORT_SOURCE = "IMPORT"
+"""What routes call the source of imported objects (docs/spec/policy.md)."""
+
+
+class Candidate(Protocol):
+    """A file of a medium. `label` is untrusted text for a person; it goes into no record."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def pieces(self) -> Callable[[], Iterable[bytes]]: ...
+
+
+class Fate(StrEnum):
+    """How one file ended."""
+
+    IMPORTED = "imported"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    HELD = "held"
+    REJECTED = "rejected"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportLine:
+    """What became of one file."""
+
+    label: str
+    fate: Fate
+    length_bytes: int
+    object_id: bytes | None = None
+    reason: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """Take in the files of a medium, one by one."""
+
+    receiver: Receiver
+    actor: str
+    source: str = IMPORT_SOURCE
+
+    def take(self, files: Iterable[Candidate]) -> Iterator[ImportLine]:
+        """Receive each file and tell what became of it; the end of the import is recorded with its counts.
+
+        Raises StorageFull or StorageError, after which nothing further is read.
+        """
+        fates: Counter[str] = Counter()
+        try:
+            for file in files:
+                line = self._take(file)
+                fates[line.fate.value] += 1
+                yield line
+        finally:
+            self._record(fates)
+
+    def _take(self, file: Candidate) -> ImportLine:
+        reception = self.receiver.begin_file(self.source)
+        length_bytes = 0
+        try:
+            for piece in file.pieces():
+                length_bytes += len(piece)
+                reception.feed(piece)
+        except PeerError as error:
+            reception.abort(error.message)
+            fate = Fate.REJECTED if isinstance(error, LimitExceeded) else Fate.UNREADABLE
+            return ImportLine(file.label, fate, length_bytes, reason=error.message)
+        except BaseException:
+            _abandon(reception)
+            raise
+        return _line(file.label, length_bytes, reception.finish())
+
+    def _record(self, fates: Mapping[str, int]) -> None:
+        self.receiver.catalogue.record(
+            AuditEvent(
+                kind=AuditKind.IMPORTED,
+                at_us=self.receiver.clock.now_us(),
+                actor=self.actor,
+                subject=None,
+                outcome="done",
+                detail=dict(fates),
+            )
+        )
+
+
+def _abandon(reception: Reception) -> None:
+    with suppress(StorageError):  # the disk that just failed may not take the record either
+        reception.abort("The import was stopped.")
+
+
+def _line(label: str, length_bytes: int, outcome: Outcome) -> ImportLine:
+    match outcome:
+        case Archived(object_id=object_id, is_duplicate=is_duplicate, is_conflict=is_conflict):
+            fate = Fate.CONFLICT if is_conflict else Fate.DUPLICATE if is_duplicate else Fate.IMPORTED
+            reason = "Another content already carries this SOP Instance UID; both are kept." if is_conflict else ""
+            return ImportLine(label, fate, length_bytes, object_id, reason)
+        case Held(object_id=object_id, reason=reason, findings=findings):
+            return ImportLine(label, Fate.HELD, length_bytes, object_id, reason, findings)
+        case Rejected(reason=reason, findings=findings):
+            return ImportLine(label, Fate.REJECTED, length_bytes, None, reason, findings)
+        case unreachable:
+            assert_never(unreachable)

@@ -1,0 +1,106 @@
+"""Is everything there, and is it what was sealed? Read every byte back, and hold catalogue and storage together.
+
+Both directions: each row has its sealed object, each sealed object has its row. What cannot be told is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from blake3 import blake3
+
+from leadglass.audit import AuditEvent, AuditKind
+from leadglass.errors import IntegrityError, NotFound, StorageError
+from leadglass.journeys.ports import Clock, ObjectRecord, ObjectState
+from leadglass.journeys.retrieve import Archive
+
+
+class Fault(StrEnum):
+    """What is wrong with an object."""
+
+    ALTERED = "altered"
+    """The stored bytes are not what was sealed."""
+    OTHER_CONTENT = "other-content"
+    """What was sealed is not what the catalogue recorded."""
+    MISSING = "missing"
+    """The catalogue knows the object, the storage does not have it."""
+    UNKNOWN = "unknown"
+    """The storage has a sealed object that the catalogue does not know."""
+    UNREADABLE = "unreadable"
+    """The disk or its key could not be read: no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyLine:
+    """One object looked at; `fault` is None when every byte is right."""
+
+    object_id: bytes
+    length_bytes: int
+    fault: Fault | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Check stored objects."""
+
+    archive: Archive
+    clock: Clock
+    actor: str
+
+    def check(self, records: Iterable[ObjectRecord]) -> Iterator[VerifyLine]:
+        """Read each object whole, authenticate every byte, and compare it with its row."""
+        for record in records:
+            try:
+                self._read(record)
+            except NotFound as error:
+                yield VerifyLine(record.object_id, record.length_bytes, Fault.MISSING, error.message)
+            except IntegrityError as error:
+                yield VerifyLine(record.object_id, record.length_bytes, Fault.ALTERED, error.message)
+            except StorageError as error:
+                yield VerifyLine(record.object_id, record.length_bytes, Fault.UNREADABLE, error.message)
+            except _OtherContent as other:
+                yield VerifyLine(record.object_id, record.length_bytes, Fault.OTHER_CONTENT, str(other))
+            else:
+                yield VerifyLine(record.object_id, record.length_bytes)
+
+    def unknown(self, stored: Iterable[bytes]) -> Iterator[VerifyLine]:
+        """Give the sealed objects among `stored` that the catalogue does not know, or has discarded."""
+        catalogue = self.archive.catalogue
+        for object_id in stored:
+            try:
+                state = catalogue.object(object_id).state
+            except NotFound:
+                message = "No row of the catalogue belongs to this sealed object."
+                yield VerifyLine(object_id, 0, Fault.UNKNOWN, message)
+                continue
+            if state is ObjectState.DISCARDED:
+                yield VerifyLine(object_id, 0, Fault.UNKNOWN, "The object was discarded, but its bytes are still here.")
+
+    def record(self, *, checked: int, faults: int) -> None:
+        """Write down that the check was made and how it ended."""
+        self.archive.catalogue.record(
+            AuditEvent(
+                kind=AuditKind.VERIFIED,
+                at_us=self.clock.now_us(),
+                actor=self.actor,
+                subject=None,
+                outcome="faults" if faults else "sound",
+                detail={"checked": checked, "faults": faults},
+            )
+        )
+
+    def _read(self, record: ObjectRecord) -> None:
+        opened = self.archive.open_record(record)
+        opened.verify()
+        content = blake3()
+        for piece in opened.stream_dataset():
+            content.update(piece)
+        if content.digest() != record.digest or opened.length != record.length_bytes:
+            raise _OtherContent("The sealed object is sound, but it is not the content its row records.")
+
+
+class _OtherContent(Exception):
+    """The row and the object disagree."""
