@@ -176,19 +176,18 @@ def test_peer_that_is_gone_is_not_sent_to() -> None:
 
 
 def test_roles_are_what_both_sides_said() -> None:
-    """The requestor's roles are the proposed ones that were granted; without both, SCU alone."""
+    """The requestor's roles are the proposed ones that were granted, and never more."""
     asked = UserInformation(role_selections=(RoleSelection(CT, True, True), RoleSelection(VERIFICATION, False, True)))
     request = pdu.AssociateRequest(AETitle("A"), AETitle("B"), REQUEST.contexts, asked)
     requestor, acceptor = Association(is_requestor=True), Association(is_requestor=False)
     acceptor.receive_bytes(requestor.request(request))
-    granted = UserInformation(
-        role_selections=(RoleSelection(CT, False, True),), operations_window=OperationsWindow(3, 1)
-    )
+    roles = (RoleSelection(CT, False, True), RoleSelection(VERIFICATION, True, False))
+    granted = UserInformation(role_selections=roles, operations_window=OperationsWindow(3, 1))
     answer = pdu.AssociateAccept(fuzz_pdu.answer(request).contexts, granted)
     requestor.receive_bytes(acceptor.accept(answer))
     for side in (requestor, acceptor):
         assert (side.contexts[1].requestor_is_scu, side.contexts[1].requestor_is_scp) == (False, True)
-        assert (side.contexts[3].requestor_is_scu, side.contexts[3].requestor_is_scp) == (True, False)
+        assert (side.contexts[3].requestor_is_scu, side.contexts[3].requestor_is_scp) == (False, False)
         assert side.operations_window == OperationsWindow(3, 1)
 
 
@@ -299,6 +298,7 @@ OUT_OF_ORDER = {
     "a release reply to nothing": ([pdu.encode(pdu.ReleaseReply())], "pdu-unexpected", 2),
     "an unknown PDU": ([b"\x17\x00\x00\x00\x00\x00"], "pdu-type", 1),
     "HTTP": ([b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], "pdu-type", 1),
+    "an abort of five bytes": ([b"\x07\x00\x00\x00\x00\x05"], "pdu-length", 6),
     "a release of five bytes": ([b"\x05\x00\x00\x00\x00\x05"], "pdu-length", 6),
 }  # fmt: skip
 
@@ -394,6 +394,14 @@ def test_a_command_set_is_bounded() -> None:
     piece = data_tf(pdv(1, 1, bytes(60_000)))
     assert acceptor.receive_bytes(piece) == []
     assert fault(acceptor.receive_bytes(piece)) == "command-length"
+
+
+def test_an_association_request_is_bounded() -> None:
+    """A-ASSOCIATE-RQ may claim the limit, and not one byte more: it is refused before its body arrives."""
+    limit = DEFAULTS.control_length_max
+    assert Association(is_requestor=False).receive_bytes(b"\x01\x00" + limit.to_bytes(4, "big")) == []
+    acceptor = Association(is_requestor=False)
+    assert fault(acceptor.receive_bytes(b"\x01\x00" + (limit + 1).to_bytes(4, "big"))) == "pdu-length"
 
 
 def test_a_peer_s_tiny_maximum_length_is_refused() -> None:

@@ -158,6 +158,9 @@ def test_structure_faults_are_named() -> None:
         with pytest.raises(PeerError) as caught:
             dimse.decode_command(damaged)
         assert caught.value.code == code
+    too_long = command_set.write_elements(elements_of(STORE))
+    with pytest.raises(PeerError, match="claims more bytes"):
+        dimse.decode_command(too_long[:-6] + b"\x10" + too_long[-5:])
     with pytest.raises(PeerError, match="group length"):
         dimse.decode_command(octets[:8] + b"\x00\x00\x00\x00" + octets[12:])
 
