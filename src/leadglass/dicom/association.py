@@ -395,7 +395,6 @@ class Association:
 
     def _enter(self, state: State) -> None:
         self._state = state
-        # Idle again, or waiting for the connection to close: either way nothing more is said.
         self._is_over = state in (State.STA1, State.STA13)
         data = TABLE.get((state, Evt.DATA_TF_PDU))
         self._may_receive_data = data is not None and data.action in (Action.DT_2, Action.AR_6)
