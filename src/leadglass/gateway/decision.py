@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from leadglass.finding import Assessed, Finding, Inspection, NotAssessed, Severity
+from leadglass.finding import Assessed, Finding, Inspection, NotAssessed
 from leadglass.gateway.policy import Action, Policy, Route
-from leadglass.malware.verdict import Verdict
+from leadglass.malware.verdict import Verdict, verdict_of
 
 STATUS_NOT_AUTHORIZED: Final = 0x0124
 """Refused: Not Authorized (PS3.7 §9.1.1.1.9): the site's policy does not take this object."""
@@ -67,12 +67,11 @@ def decide(
     """Decide about one object; `now_us` (microseconds since 1970 UTC) is what break-glass entries are held against."""
     route = policy.route_for(source_node, sop_class, modality)
     if route is None:
-        what = f"{modality or 'modality-less'} objects from {source_node}"
-        return Hold(f"No route of the policy takes {what}. Add a route for them, then release the object.")
-    if isinstance(inspection, NotAssessed):
-        # Whoever judged it otherwise is mistaken: without a whole inspection nothing is clean.
-        verdict = Verdict.NOT_ASSESSED
-    by_verdict, by_class = _verdict_action(route, inspection, verdict), _class_action(route, inspection.findings)
+        # The modality is a stranger's text: it is shown only where it looks like one (PS3.5 VR CS).
+        what = f"{modality} objects from {source_node}" if modality.isalnum() and len(modality) <= 16 else source_node
+        return Hold(f"No route of the policy takes {what}. Add one to policy.toml, then release the object.")
+    by_verdict = _verdict_action(route, inspection, verdict)
+    by_class = _class_action(route, inspection.findings)
     match max(by_verdict, by_class):
         case Action.FORWARD:
             return Forward(route.forward_to, route.name)
@@ -91,18 +90,28 @@ def decide(
 
 
 def _verdict_action(route: Route, inspection: Inspection, verdict: Verdict) -> Action:
-    """Give the action for the verdict, or for clean where the route's class rules speak for every finding."""
-    counted = [finding for finding in inspection.findings if finding.severity > Severity.INFO]
-    all_named = bool(counted) and all(finding.cls in route.classes for finding in counted)
+    """Give the action for the verdict, taken over the findings that no class rule of the route names."""
+    match inspection:
+        case NotAssessed():
+            # What was not read may hold anything: whatever else is known, the answer is never milder than this.
+            return max(route.on.not_assessed, _action_on(route, verdict))
+        case Assessed(findings):
+            unnamed = tuple(finding for finding in findings if finding.cls not in route.classes)
+            return _action_on(route, verdict if len(unnamed) == len(findings) else verdict_of(Assessed(unnamed)))
+        case unreachable:
+            assert_never(unreachable)
+
+
+def _action_on(route: Route, verdict: Verdict) -> Action:
     match verdict:
-        case Verdict.NOT_ASSESSED:
-            return route.on.not_assessed
-        case Verdict.MALICIOUS:
-            return route.on.clean if all_named else route.on.malicious
-        case Verdict.SUSPICIOUS:
-            return route.on.clean if all_named else route.on.suspicious
         case Verdict.CLEAN:
             return route.on.clean
+        case Verdict.SUSPICIOUS:
+            return route.on.suspicious
+        case Verdict.MALICIOUS:
+            return route.on.malicious
+        case Verdict.NOT_ASSESSED:
+            return route.on.not_assessed
         case unreachable:
             assert_never(unreachable)
 

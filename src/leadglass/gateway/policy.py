@@ -29,7 +29,7 @@ BREAK_GLASS_DAYS_MAX: Final = 7
 """An emergency that lasts longer is a new policy, decided in daylight."""
 
 _MODALITY: Final = re.compile(r"[A-Z0-9_ ]{1,16}")
-_CLASS: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_CLASS: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SOP_CLASS_UIDS: Final = {name.casefold(): uid for uid, name in STORAGE_SOP_CLASSES.items()}
 
 
@@ -136,12 +136,12 @@ def review(policy: Policy, *, now_us: int) -> tuple[Finding, ...]:
     """Give findings about what a policy lets through: permitted by the site, and shown so that it stays a choice."""
     return tuple(_open_routes(policy)) + tuple(
         Finding(
-            id="policy-break-glass",
+            id="LG-POL-002",
             cls="policy",
             severity=Severity.HIGH,
             claim=f'Break-glass "{exception.name}", signed by {exception.signed_by}, stands until '
             f"{exception.ends.isoformat()}: {', '.join(sorted(exception.verdicts))} objects are forwarded.",
-            control="inspection",
+            control="DCM-INSPECT",
         )
         for exception in policy.break_glass
         if any(exception.covers(next(iter(exception.sources), ""), verdict, now_us) for verdict in exception.verdicts)
@@ -154,12 +154,12 @@ def _open_routes(policy: Policy) -> Iterator[Finding]:
         for verdict, severity in severities.items():
             if getattr(route.on, verdict) is Action.FORWARD:
                 claim = f'Route "{route.name}" forwards objects whose verdict is {verdict.replace("_", "-")}.'
-                yield Finding(id="policy-forwards", cls="policy", severity=severity, claim=claim, control="inspection")
+                yield Finding(id="LG-POL-001", cls="policy", severity=severity, claim=claim, control="DCM-INSPECT")
         for cls, action in route.classes.items():
             if action is Action.FORWARD:
                 claim = f'Route "{route.name}" forwards objects with a finding of class {cls}.'
                 yield Finding(
-                    id="policy-forwards", cls="policy", severity=Severity.MEDIUM, claim=claim, control="inspection"
+                    id="LG-POL-001", cls="policy", severity=Severity.MEDIUM, claim=claim, control="DCM-INSPECT"
                 )
 
 
@@ -217,7 +217,7 @@ def _action(table: Table, key: str, default: Action) -> Action:
 def _classes(table: Table) -> Mapping[str, Action]:
     for cls in table.names():
         if _CLASS.fullmatch(cls) is None:
-            hint = 'Write it as findings print it, for instance "trailing-bytes".'
+            hint = "Write it as findings print it, for instance trailing or ts_lie."
             raise table.error(cls, "is not a class of findings", hint)
     return {cls: _action(table, cls, Action.HOLD) for cls in table.names()}
 
