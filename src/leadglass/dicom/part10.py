@@ -183,6 +183,8 @@ def read_meta(head: bytes, start: int, *, is_last: bool = True) -> tuple[tuple[M
     at = start
     while True:
         if len(head) < at + 8:
+            if is_last and head[at : at + 2] == b"\2\0":
+                raise _fault("truncated", "The file stops inside its file meta information.", at)
             return (tuple(elements), at) if is_last else at + 8
         group, element, vr, length = _HEADER.unpack_from(head, at)
         if group != 2:
