@@ -122,7 +122,9 @@ class Entrance:
             back = "/"
         response = see(back)
         if chosen in LANGUAGES:
-            response.set_cookie(LANGUAGE_COOKIE, chosen, max_age=31_536_000, secure=True, httponly=True, samesite="strict")
+            response.set_cookie(
+                LANGUAGE_COOKIE, chosen, max_age=31_536_000, secure=True, httponly=True, samesite="strict"
+            )
         return response
 
 

@@ -43,7 +43,11 @@ async def checked_form(request: Request, session: Session | None) -> FormData:
     form = await request.form(max_files=0, max_fields=50, max_part_size=FORM_BYTES_MAX)
     if session is not None:
         token = form.get("csrf")
-        if not session.csrf or not isinstance(token, str) or not hmac.compare_digest(token.encode(), session.csrf.encode()):
+        if (
+            not session.csrf
+            or not isinstance(token, str)
+            or not hmac.compare_digest(token.encode(), session.csrf.encode())
+        ):
             raise HTTPException(403, "The form is not ours or too old; load the page again.")
     return form
 
@@ -80,7 +84,11 @@ class Pages:
     def of(cls, site: SiteFacts) -> Pages:
         """Make the environment; a name a template misspells is an error, not an empty word."""
         environment = Environment(
-            loader=FunctionLoader(_template), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+            loader=FunctionLoader(_template),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
         environment.filters["person"] = person_words
         return cls(site, environment)

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from leadglass.console.attributes import Json, json_attributes, tag_named
 from leadglass.console.door import Door, allowed, path_uids
 from leadglass.console.media import wishes
-from leadglass.console.searches import Level, search
+from leadglass.console.searches import Level, Page, search
 from leadglass.errors import PeerError
 from leadglass.limits import QIDO_RESULTS_MAX
 
@@ -60,10 +60,11 @@ class Searching:
             return Response("Only application/dicom+json is given here.", 406, media_type="text/plain")
         unique = path_uids(request)
         wish = _Wish(request, level, unique)
-        matches = search(self._door.services.archive, level, {**wish.matching, **unique}, wish.included)
-        found = list(islice(matches, wish.offset, wish.offset + wish.limit + 1))
+        page, keys = Page(wish.limit + 1, wish.offset), {**wish.matching, **unique}
+        matches = search(self._door.services.archive, level, keys, wish.included, page, wish.is_fuzzy)
+        found = list(islice(matches, wish.limit + 1))
         headers = {}
-        warnings = list(wish.warnings)
+        warnings = []
         if len(found) > wish.limit and wish.limit == QIDO_RESULTS_MAX:
             warnings.append("There are more matches than are given; ask with limit and offset.")
         if warnings:
@@ -80,7 +81,7 @@ class _Wish:
     def __init__(self, request: Request, level: Level, unique: Mapping[int, str]) -> None:
         self.matching: dict[int, str] = {}
         self.everything = False
-        self.warnings: list[str] = []
+        self.is_fuzzy = False
         self.limit, self.offset = QIDO_RESULTS_MAX, 0
         fields: set[int] = set()
         for name, value in request.query_params.multi_items():
@@ -95,14 +96,15 @@ class _Wish:
             elif name == "offset":
                 self.offset = _whole(name, value)
             elif name == "fuzzymatching":
-                if value.lower() == "true":
-                    self.warnings.append(
-                        "The fuzzymatching parameter is not supported. Only literal matching has been performed."
-                    )
+                self.is_fuzzy = value.lower() == "true"
             elif name != "accept":
                 self._match(name, value)
-        levels = {Level.STUDY: (Level.STUDY,), Level.SERIES: (Level.STUDY, Level.SERIES), Level.IMAGE: tuple(Level)}
-        own = levels[level] if not unique else (level,)
+        above = {
+            Level.STUDY: (Level.STUDY,),
+            Level.SERIES: (Level.STUDY, Level.SERIES),
+            Level.IMAGE: (Level.STUDY, Level.SERIES, Level.IMAGE),
+        }
+        own = above[level] if not unique else (level,)
         if _STUDY in unique and _SERIES not in unique and level is Level.IMAGE:
             own = (Level.SERIES, Level.IMAGE)
         self.included = frozenset().union(*(_RETURNED[each] for each in own)) | fields | {_STUDY}

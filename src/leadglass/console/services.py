@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from leadglass.audit import AuditEvent
 from leadglass.archive.query import Query
+from leadglass.audit import AuditEvent
 from leadglass.edge.accounts import Account
 from leadglass.edge.decoder import Decoded, Info, RangeSource, Rendition
 from leadglass.finding import Finding

@@ -78,7 +78,10 @@ class Storing:
         session = allowed(request, admin=True)
         uids = path_uids(request)
         kind, parameters = media_type(request.headers.get("content-type", ""))
-        if kind != "multipart/related" or media_type(parameters.get("type", "application/dicom"))[0] != "application/dicom":
+        if (
+            kind != "multipart/related"
+            or media_type(parameters.get("type", "application/dicom"))[0] != "application/dicom"
+        ):
             return Response('Send multipart/related; type="application/dicom".', 415, media_type="text/plain")
         reader, result = MultipartReader(parameters.get("boundary", "")), _Result()
         part: _Part | None = None

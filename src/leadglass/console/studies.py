@@ -94,7 +94,9 @@ def series_of(found: Sequence[ObjectRecord]) -> list[SeriesView]:
         text = members[0].attributes
         instances = tuple((r.sop_instance_uid, max(1, _whole(r.attributes, _FRAMES, 1))) for r in members)
         out.append(
-            SeriesView(uid, text.get(_SERIES_NUMBER, ""), text.get(_MODALITY, ""), text.get(_SERIES_TEXT, ""), instances)
+            SeriesView(
+                uid, text.get(_SERIES_NUMBER, ""), text.get(_MODALITY, ""), text.get(_SERIES_TEXT, ""), instances
+            )
         )
     return sorted(out, key=lambda s: (int(s.number) if s.number.strip().lstrip("-").isdecimal() else 0, s.uid))
 
@@ -160,7 +162,9 @@ class StudyPages:
 
     def _life_line(self, found: Sequence[ObjectRecord], held: int, conflicts: int, findings: int) -> list[Step]:
         total = len(found) + held + conflicts
-        states = [d.state for r in found[:_DELIVERIES_READ_MAX] for d in self._door.services.catalogue.deliveries(r.object_id)]
+        states = [
+            d.state for r in found[:_DELIVERIES_READ_MAX] for d in self._door.services.catalogue.deliveries(r.object_id)
+        ]
         sent = sum(state in _DONE for state in states)
         failed = any(state == "failed" for state in states)
         sent_state = "none" if not states else "bad" if failed else "done" if sent == len(states) else "part"
@@ -190,9 +194,7 @@ class StudyPages:
         self._door.journal.looked(session.account.name, uid, "viewer")
         series = series_of(found)
         chosen = request.query_params.get("series", "")
-        data = [
-            {"uid": s.uid, "instances": [[sop, frames] for sop, frames in s.instances]} for s in series
-        ]
+        data = [{"uid": s.uid, "instances": [[sop, frames] for sop, frames in s.instances]} for s in series]
         values: dict[str, object] = {
             "uid": uid,
             "text": {name: found[0].attributes.get(tag, "") for name, tag in _TEXTS.items()},

@@ -33,12 +33,10 @@ class Retrieving:
     def objects(self, request: Request) -> Response:
         """Give a study, a series or an instance as multipart/related Part 10 files (§10.4.1.1.1 to .3)."""
         session = allowed(request)
-        wish = next((w for w in wishes(request) if w.takes(_DICOM)), None)
-        if wish is None:
-            return _not_acceptable('multipart/related; type="application/dicom"')
-        if wish.syntax not in ("", "*") and not _can_give(wish.syntax):
-            return _not_acceptable("transfer-syntax=* or a native little-endian one")
         found = self._records(request)
+        wish = next((w for w in wishes(request) if w.takes(_DICOM) and _can_give(w.syntax, found)), None)
+        if wish is None:
+            return _not_acceptable('multipart/related; type="application/dicom", as stored (*) or native little endian')
         self._door.retrieved(session, found[0], len(found))
         if wish.kind == _DICOM and not wish.is_multipart and len(found) == 1:
             chunks, syntax = self._object(found[0], wish)
@@ -67,7 +65,12 @@ class Retrieving:
             raise NotFound(f"The instance has {count} frame(s).")
         stored = FRAME_TYPES.get(record.transfer_syntax_uid, "") if facts.get("encapsulated") else ""
         for wish in wishes(request):
-            if stored and wish.kind != "*/*" and wish.takes(stored) and wish.syntax in ("", "*", record.transfer_syntax_uid):
+            if (
+                stored
+                and wish.kind != "*/*"
+                and wish.takes(stored)
+                and wish.syntax in ("", "*", record.transfer_syntax_uid)
+            ):
                 kind = f"{stored}; transfer-syntax={record.transfer_syntax_uid}"
                 return _multipart(stored, ((kind, "", [decoder.code_stream(opened, n)]) for n in numbers))
             if wish.takes(OCTETS) and wish.syntax in ("", "*", EXPLICIT_LITTLE.uid):
@@ -84,8 +87,11 @@ class Retrieving:
             return _not_acceptable(OCTETS)
         record = self._door.record(request)
         self._door.journal.looked(session.account.name, record.study_instance_uid, "bulkdata")
-        chunks = self._door.services.decoder.bulk(self._door.open(record), request.path_params["path"])
-        first = next(iter(chunks), b"")
+        try:
+            chunks = self._door.services.decoder.bulk(self._door.open(record), request.path_params["path"])
+            first = next(chunks, b"")
+        except PeerError as error:
+            raise NotFound("The instance has no such value.") from error
         kind = f"{OCTETS}; transfer-syntax={EXPLICIT_LITTLE.uid}"
         return _multipart(OCTETS, [(kind, str(request.url), _joined(first, chunks))])
 
@@ -162,9 +168,13 @@ def _instance_url(base: str, record: ObjectRecord) -> str:
     )
 
 
-def _can_give(syntax_uid: str) -> bool:
+def _can_give(syntax_uid: str, found: Sequence[ObjectRecord]) -> bool:
+    """Tell whether objects can be given in a transfer syntax: as stored, or in one we write."""
+    if syntax_uid in ("", "*"):
+        return True
     syntax = transfer_syntax(syntax_uid)
-    return syntax.is_known and syntax.is_little_endian
+    is_written_here = syntax.is_known and syntax.is_little_endian and not syntax.is_encapsulated
+    return is_written_here or all(record.transfer_syntax_uid == syntax_uid for record in found)
 
 
 def _joined(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
@@ -217,7 +227,9 @@ def _rendition(request: Request) -> Rendition | None:
             if window[1] <= 0:
                 raise ValueError
         quality = int(query.get("quality", "90"))
-        viewport = tuple(round(float(v)) if v else 0 for v in query["viewport"].split(",")) if "viewport" in query else ()
+        viewport = (
+            tuple(round(float(v)) if v else 0 for v in query["viewport"].split(",")) if "viewport" in query else ()
+        )
         if not 1 <= quality <= 100 or len(viewport) not in (0, 2, 6) or any(v < 1 for v in viewport[:2]):
             raise ValueError
     except (ValueError, OverflowError):

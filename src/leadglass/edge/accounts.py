@@ -125,7 +125,9 @@ class AccountFile:
             raise Refused(f"A password has at least {PASSWORD_LENGTH_MIN} characters and does not hold the name.")
         with self._lock:
             row = self._row(name)
-            fresh = replace(row, account=replace(row.account, must_change=False), password_hash=self._hasher.hash(password))
+            fresh = replace(
+                row, account=replace(row.account, must_change=False), password_hash=self._hasher.hash(password)
+            )
             self._store(self._rows | {name: fresh})
             self._remembered.clear()
 
@@ -197,5 +199,6 @@ def _read(path: Path) -> dict[str, _Row]:
         return {}
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
-            f"{path.name} is not a file of accounts.", hint="Restore it from a backup, or remove it and run `leadglass init`."
+            f"{path.name} is not a file of accounts.",
+            hint="Restore it from a backup, or remove it and run `leadglass init`.",
         ) from error

@@ -1,0 +1,148 @@
+"""The codec workers answer from another process, and one that dies takes only its own request along."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+
+from leadglass.edge.decoder import Decoder, DecoderError, Rendition
+from leadglass.errors import PeerError
+
+
+class Source:
+    """An opened object over bytes."""
+
+    frames: Sequence[Sequence[tuple[int, int]]] = ()
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.length, self.asked = data, len(data), 0
+
+    def read(self, offset: int, length: int) -> bytes:
+        self.asked += length
+        return self.data[offset : offset + length]
+
+
+def source(name: str) -> Source:
+    path = get_testdata_file(name, download=False)
+    assert path is not None
+    return Source(Path(str(path)).read_bytes())
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[Decoder]:
+    pool = Decoder(1, limit_s=20)
+    yield pool
+    pool.close()
+
+
+def values(data: Dataset, skip: frozenset[int]) -> list[tuple[int, object]]:
+    return [
+        (int(e.tag), [values(item, skip) for item in e.value] if e.VR == "SQ" else repr(e.value))
+        for e in data
+        if int(e.tag) & 0xFFFF and int(e.tag) not in skip
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["CT_small.dcm", "MR_small_bigendian.dcm", "rtplan.dcm", "image_dfl.dcm", "waveform_ecg.dcm", "test-SR.dcm"]
+)
+def test_a_rewrite_to_explicit_keeps_every_element(decoder: Decoder, name: str) -> None:
+    one = source(name)
+    whole = b"".join(decoder.rewrite(one, "1.2.840.10008.1.2.1"))
+    before, after = pydicom.dcmread(io.BytesIO(one.data)), pydicom.dcmread(io.BytesIO(whole))
+    assert after.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+    skip = frozenset({0x7FE00010})
+    assert values(before, skip) == values(after, skip)
+    if "PixelData" in before:
+        assert (before.pixel_array == after.pixel_array).all()
+
+
+@pytest.mark.parametrize("name", ["MR_small_RLE.dcm", "JPEG2000.dcm", "SC_rgb_rle_2frame.dcm", "examples_jpeg2k.dcm"])
+def test_a_rewrite_decodes_frames(decoder: Decoder, name: str) -> None:
+    one = source(name)
+    after = pydicom.dcmread(io.BytesIO(b"".join(decoder.rewrite(one, "1.2.840.10008.1.2.1"))))
+    assert (pydicom.dcmread(io.BytesIO(one.data)).pixel_array == after.pixel_array).all()
+
+
+def test_metadata_agrees_with_pydicom(decoder: Decoder) -> None:
+    one = source("CT_small.dcm")
+    model = json.loads(decoder.metadata(one, "https://x/bulkdata"))
+    theirs = pydicom.dcmread(io.BytesIO(one.data))
+    again = Dataset.from_json(json.dumps(model), lambda *_: b"")
+    for element in theirs:
+        if element.VR not in ("OW", "OB", "SQ", "UN") and not element.tag.is_private and element.tag.element:
+            ours, same = again[element.tag].value, element.value
+            if element.VR == "DS" and element.VM:
+                assert np.array_equal(np.asarray(ours, float), np.asarray(same, float)), element
+            else:
+                assert str(ours) == str(same), element
+    assert model["7FE00010"] == {"vr": "OW", "BulkDataURI": "https://x/bulkdata/7FE00010"}
+
+
+def test_rendered_pictures_have_the_size_asked_for(decoder: Decoder) -> None:
+    one = source("CT_small.dcm")
+    png = Image.open(io.BytesIO(decoder.render(one, 1, Rendition("image/png"))))
+    small = Image.open(io.BytesIO(decoder.render(one, 1, Rendition("image/jpeg", viewport=(50, 40)))))
+    assert (png.format, png.size, small.format, small.size) == ("PNG", (128, 128), "JPEG", (40, 40))
+
+
+def test_metadata_does_not_read_the_pixels(decoder: Decoder) -> None:
+    one = source("examples_ybr_color.dcm")
+    decoder.metadata(one, "")
+    assert one.asked < one.length
+
+
+def test_a_worker_that_dies_is_replaced() -> None:
+    pool = Decoder(1, limit_s=20)
+    try:
+        one = source("CT_small.dcm")
+        pool.frame(one, 1)
+        (worker,) = pool._all
+        os.kill(worker._process.pid, signal.SIGKILL)
+        with pytest.raises(DecoderError):
+            pool.frame(one, 1)
+        assert len(pool.frame(one, 1).data) == 128 * 128 * 2
+    finally:
+        pool.close()
+
+
+def test_a_worker_that_is_silent_is_killed() -> None:
+    pool = Decoder(1, limit_s=20)
+    try:
+        one = source("CT_small.dcm")
+        pool.frame(one, 1)
+        (worker,) = pool._all
+        worker.link.settimeout(0.2)
+        os.kill(worker._process.pid, signal.SIGSTOP)
+        with pytest.raises(DecoderError):
+            pool.frame(one, 1)
+        assert pool.frame(one, 1).data
+    finally:
+        pool.close()
+
+
+def test_an_object_that_is_none_is_refused_and_the_worker_stays(decoder: Decoder) -> None:
+    before = set(decoder._all)
+    with pytest.raises(PeerError):
+        decoder.frame(Source(b"not DICOM at all" * 100), 1)
+    with pytest.raises(PeerError, match="no pixel data"):
+        decoder.frame(source("rtplan.dcm"), 1)
+    assert decoder._all == before
+
+
+def test_an_answer_nobody_reads_to_its_end_costs_one_worker_only(decoder: Decoder) -> None:
+    chunks = decoder.rewrite(source("examples_ybr_color.dcm"), "1.2.840.10008.1.2.1")
+    next(chunks)
+    chunks.close()
+    assert decoder.frame(source("CT_small.dcm"), 1).data
