@@ -90,6 +90,14 @@ def test_the_first_route_whose_matchers_all_match_decides(
     assert (None if route is None else route.name) == name
 
 
+def test_what_accounts_post_has_a_source_of_its_own() -> None:
+    text = '[[route]]\nname = "one"\nfrom = "web:Dr Élise Martin"\n[[route]]\nname = "web"\nfrom = "web:*"\n'
+    policy = parse_policy(text + ROUTES)
+    names = [policy.route_for(source, CT, "CT") for source in ("web:Dr Élise Martin", "web:bob", "US1")]
+    assert [route.name if route else None for route in names] == ["one", "web", "any ct"]
+    assert policy.node_names() == {"CT1", "CT2", "MR1", "PACS"}
+
+
 def test_a_policy_tells_every_node_it_names() -> None:
     policy = parse_policy(ROUTES + GLASS.replace('"*"', '["US9"]'))
     assert policy.node_names() == {"CT1", "CT2", "MR1", "PACS", "US9"}
@@ -116,6 +124,7 @@ def test_actions_are_read_as_written() -> None:
         ("[[route]]\nname = 'x'\nfrom = ['*', 'A']", "route[1].from", "alone"),
         ("[[route]]\nname = 'x'\nfrom = 'A\\B'", "route[1].from", "backslash"),
         ("[[route]]\nname = 'x'\nfrom = 3", "route[1].from", "["),
+        ("[[route]]\nname = 'x'\nfrom = 'web:'\nzzz = 1", "route[1].zzz", "Remove"),
         (EVERYTHING + "modality = 'ct'", "route[1].modality", "(0008,0060)"),
         (EVERYTHING + "modality = []", "route[1].modality", "match everything"),
         (EVERYTHING + "sop_class = 'CT Image Storag'", "route[1].sop_class", "CT Image Storage"),

@@ -164,6 +164,11 @@ def to_pkcs12(credentials: Credentials, authority: bytes, password: bytes, *, na
     )
 
 
+def to_pem(certificate: bytes) -> bytes:
+    """Give a certificate (PEM or DER) as PEM text, alone. Raises UsageError."""
+    return ssl.DER_cert_to_PEM_cert(_der(certificate)).encode("ascii")
+
+
 def write_private(path: Path, secret: bytes) -> None:
     """Write a new file that its owner alone may read, and make it durable. Raises UsageError when it exists."""
     try:

@@ -21,7 +21,7 @@ from leadglass.errors import ConfigurationError
 from leadglass.gateway.admission import RefusalCode
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:@SECLEVEL=2"
-"""TLS 1.2 alone: RFC 9325 §4.2. Level 2 refuses RSA keys under 2048 bits and SHA-1 signatures. TLS 1.3 has none weak."""
+"""For TLS 1.2 (RFC 9325 §4.2); 1.3 has no weak one. Level 2 refuses RSA keys under 2048 bits and SHA-1 signatures."""
 
 _X509_EXPIRED: Final = 10
 _X509_NOT_YET_VALID: Final = 9

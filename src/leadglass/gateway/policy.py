@@ -25,6 +25,9 @@ from leadglass.table import Table, parse_toml
 ANY: Final = "*"
 """Matches every source."""
 
+WEB: Final = "web:"
+"""Begins the source of what an account posts over DICOMweb (web:NAME); `web:*` in a policy is every account."""
+
 BREAK_GLASS_DAYS_MAX: Final = 7
 """An emergency that lasts longer is a new policy, decided in daylight."""
 
@@ -70,7 +73,7 @@ class Route:
     def matches(self, source_node: str, sop_class: str, modality: str) -> bool:
         """Tell whether this route is the one for an object."""
         return (
-            (not self.sources or source_node in self.sources)
+            _takes(self.sources, source_node)
             and (not self.sop_classes or sop_class in self.sop_classes)
             and (not self.modalities or modality in self.modalities)
         )
@@ -95,7 +98,7 @@ class BreakGlass:
         """Tell whether the exception stands for an object at a moment (microseconds since 1970 UTC)."""
         begins_us, ends_us = (round(moment.timestamp()) * 1_000_000 for moment in (self.begins, self.ends))
         in_time = begins_us <= now_us < ends_us
-        return in_time and verdict in self.verdicts and (not self.sources or source_node in self.sources)
+        return in_time and verdict in self.verdicts and _takes(self.sources, source_node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,8 @@ class Policy:
     def node_names(self) -> frozenset[str]:
         """Give every node the policy names, for a check against the nodes the site knows."""
         named = {name for route in self.routes for name in (*route.sources, *route.forward_to)}
-        return frozenset(named.union(*(exception.sources for exception in self.break_glass)))
+        named = named.union(*(exception.sources for exception in self.break_glass))
+        return frozenset(name for name in named if not name.startswith(WEB))
 
 
 def parse_policy(text: str) -> Policy:
@@ -146,6 +150,10 @@ def review(policy: Policy, *, now_us: int) -> tuple[Finding, ...]:
         for exception in policy.break_glass
         if any(exception.covers(next(iter(exception.sources), ""), verdict, now_us) for verdict in exception.verdicts)
     )
+
+
+def _takes(sources: frozenset[str], source_node: str) -> bool:
+    return not sources or source_node in sources or (source_node.startswith(WEB) and WEB + ANY in sources)
 
 
 def _open_routes(policy: Policy) -> Iterator[Finding]:
@@ -232,7 +240,11 @@ def _sources(table: Table) -> frozenset[str]:
         raise table.error("from", "is missing", 'Write from = "*" for every node, or from = ["CT1", "MR1"].')
     if ANY in names:
         raise table.error("from", 'mixes "*" with names', 'Write from = "*" alone: it covers every node.')
-    return frozenset(table.checked_ae_title("from", name) for name in names)
+    return frozenset(name if _is_web(name) else table.checked_ae_title("from", name) for name in names)
+
+
+def _is_web(name: str) -> bool:
+    return name.startswith(WEB) and len(WEB) < len(name) <= len(WEB) + 64
 
 
 def _listed(table: Table, key: str) -> tuple[str, ...]:
