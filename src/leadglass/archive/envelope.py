@@ -97,7 +97,7 @@ class Workspace:
 
 
 class Sealer:
-    """Seals one object. Call `update` for each fragment, then `finish`; a sealer dropped halfway leaves nothing to undo.
+    """Seals one object. Call `update` for each fragment, then `finish`; one dropped halfway leaves nothing to undo.
 
     `write` gets the file's bytes in order, beginning with a blank header, in few large pieces; a piece is
     valid during the call only, because its buffer is used again. What `write` raises passes through, and
