@@ -15,7 +15,7 @@ from leadglass.edge.database_vault import Vault
 from leadglass.edge.schema import COMMITMENTS, DELIVERIES
 from leadglass.journeys.ports import Clock, Commitment, Delivery
 
-WAITING, DONE, GIVEN_UP = "waiting", "done", "given up"
+WAITING, DONE, GIVEN_UP = "waiting", "delivered", "given up"
 _ERROR_PLACE, _COMMITMENT_PLACE = b"delivery", b"commitment"
 
 

@@ -1,0 +1,300 @@
+"""Plug the edge into the journeys: a site's folder becomes a `Hub`, a hub becomes a running server.
+
+The one place that knows all. `Hub.open` joins keys, catalogue and objects without opening a socket, so a
+command line verb can work beside a running server; `Hub.start` opens the doors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+from leadglass.audit import AuditEvent, AuditKind
+from leadglass.config import render_default
+from leadglass.dicom.association import WireLimits
+from leadglass.edge import keystore
+from leadglass.edge.accounts import AccountFile, Role
+from leadglass.edge.blobs import open_blobs
+from leadglass.edge.clock import SystemClock, system_random
+from leadglass.edge.database import SqlCatalogue
+from leadglass.edge.decoder import Decoder
+from leadglass.edge.health import Check, SiteUnderReview, examine
+from leadglass.edge.jobs import Job
+from leadglass.edge.keystore import Root
+from leadglass.edge.listener import Listener, ListenerLimits
+from leadglass.edge.policy_file import PolicyFile
+from leadglass.edge.sender import Sender
+from leadglass.edge.site import Identity, Site
+from leadglass.edge.web import WebServer
+from leadglass.errors import LeadglassError
+from leadglass.journeys.commit import Committer
+from leadglass.journeys.deliver import Forwarder
+from leadglass.journeys.desk import Desk
+from leadglass.journeys.ports import Caller, Timeouts, Wire
+from leadglass.journeys.quarantine import Quarantine
+from leadglass.journeys.receive import Receiver
+from leadglass.journeys.recover import Recovered, recover
+from leadglass.journeys.retrieve import Archive, OpenedObject
+from leadglass.journeys.serve import serve_association
+
+FIRST_ACCOUNT = "admin"
+JOB_PAUSE_SECONDS = 1.0
+HEAD_PAUSE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A new site: what a person needs to know once."""
+
+    site: Site
+    account: str
+    one_time_password: str
+
+
+def create_site(
+    folder: Path,
+    *,
+    name: str = "Leadglass",
+    language: str = "en",
+    ae_title: str = "LEADGLASS",
+    host: str = "127.0.0.1",
+    tls_port: int | None = 2762,
+    plain_port: int | None = None,
+    web_port: int | None = 8443,
+) -> Created:
+    """Make a site: folder, passphrase, keys, certificates, policy, first account. Raises UsageError."""
+    settings = render_default(
+        name=name,
+        language="fr" if language == "fr" else "en",
+        ae_title=ae_title,
+        host=host,
+        tls_port=tls_port,
+        plain_port=plain_port,
+        web_port=web_port,
+    )
+    site = Site.create(folder, settings)
+    root = keystore.create(site.folder / "secrets", site.passphrase(), system_random)
+    Identity.create(site, root.password, now=datetime.now(UTC))
+    password = AccountFile(site.folder / "secrets/accounts.json").create(FIRST_ACCOUNT, Role.ADMIN)
+    with Hub.open(site, root=root) as hub:
+        event = AuditEvent(AuditKind.SITE_CREATED, hub.clock.now_us(), "init", None, "created", {"name": name})
+        hub.catalogue.record(event)
+    return Created(site, FIRST_ACCOUNT, password)
+
+
+class Hub:
+    """Everything of one site, joined. Use as a context manager."""
+
+    def __init__(self, site: Site, root: Root) -> None:
+        config = site.config
+        self.site = site
+        self.clock = SystemClock()
+        self.random = system_random
+        self.identity = Identity(site, root.password)
+        self.catalogue = SqlCatalogue(site.database_url, root.key, clock=self.clock, random=system_random)
+        self.blobs = open_blobs(
+            config.storage.blobs, site.folder, site.staging_path, reserve_bytes=config.storage.disk_reserve_bytes
+        )
+        self.policy = PolicyFile(site)
+        self.archive = Archive(self.catalogue, self.blobs)
+        bounds = config.dicom.limits
+        self.receiver = Receiver(
+            self.catalogue, self.blobs, self.clock, self.random, self.policy, bounds.object_bytes_max
+        )
+        self.quarantine = Quarantine(self.archive, self.clock, self.random)
+        self.timeouts = Timeouts(
+            bounds.artim_seconds,
+            bounds.idle_seconds,
+            bounds.rate_window_seconds,
+            bounds.rate_bytes_per_second_min,
+        )
+        self.wire_limits = WireLimits()
+        sender = Sender(self.identity.client_context, wire_limits=self.wire_limits, timeouts=self.timeouts)
+        self.connect = sender.connect
+        ae_title = config.dicom.ae_title
+        self.forwarder = Forwarder(self.archive, self.connect, self.rewrite, self.clock, ae_title)
+        self.committer = Committer(self.archive, self.connect, self.clock, ae_title)
+
+    @classmethod
+    def open(cls, site: Site, *, root: Root | None = None) -> Hub:
+        """Open keys, catalogue and objects; no sockets. Raises ConfigurationError or StorageError."""
+        return cls(site, root or keystore.open_root(site.folder / "secrets", site.passphrase()))
+
+    def __enter__(self) -> Hub:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened; again is harmless."""
+        decoder: Decoder | None = self.__dict__.pop("decoder", None)
+        if decoder is not None:
+            decoder.close()
+        with suppress(LeadglassError):
+            self.catalogue.close()
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The codec workers, started when first needed."""
+        return Decoder()
+
+    def rewrite(self, source: OpenedObject, syntax: str) -> Iterator[bytes]:
+        """Give the data set of an object in another transfer syntax."""
+        return self.decoder.rewrite(source, syntax, part10=False)
+
+    def recover(self) -> Recovered:
+        """Settle what a crash left in staging. Only the serving process may do it, before it serves."""
+        return recover(self.catalogue, self.blobs, self.clock)
+
+    def checks(self, *, verifies_ledger: bool = False) -> list[Check]:
+        """Look the site over."""
+        site = self.site
+        review = SiteUnderReview(
+            folder=site.folder,
+            config=site.config,
+            policy=self.policy(),
+            catalogue=self.catalogue,
+            blobs=self.blobs,
+            clock=self.clock,
+            certificates=(site.tls_files.authority, site.tls_files.certificate),
+            secrets=(site.passphrase_path, site.authority_key_path, site.tls_files.key),
+            verifies_ledger=verifies_ledger,
+        )
+        return list(examine(review))
+
+    @cached_property
+    def desk(self) -> Desk:
+        """What an association needs."""
+        dicom = self.site.config.dicom
+        return Desk(
+            ae_title=dicom.ae_title,
+            ae_titles=dicom.ae_titles,
+            catalogue=self.catalogue,
+            archive=self.archive,
+            receiver=self.receiver,
+            clock=self.clock,
+            connect=self.connect,
+            rewrite=self.rewrite,
+        )
+
+    def start(self) -> Running:
+        """Open the doors and begin the work beside them. Raises UsageError when a port is taken."""
+        return Running(self)
+
+
+class Running:
+    """A hub with open doors."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self.recovered = hub.recover()
+        dicom, web = hub.site.config.dicom, hub.site.config.web
+        self._listeners: list[Listener] = []
+        try:
+            self._tls = None if dicom.tls_port is None else self._listen(dicom.tls_port, is_tls=True)
+            self._plain = None if dicom.plain_port is None else self._listen(dicom.plain_port, is_tls=False)
+            self._web = None if web.port is None else self._open_web(web.host, web.port)
+        except BaseException:
+            for listener in self._listeners:
+                listener.close()
+            raise
+        self._jobs = [
+            Job("deliver", lambda is_stopping: hub.forwarder.deliver_due(is_stopping=is_stopping),
+                pause_seconds=JOB_PAUSE_SECONDS),
+            Job("commit", lambda _: hub.committer.report_due(), pause_seconds=JOB_PAUSE_SECONDS),
+            Job("ledger-head", self._sign_head, pause_seconds=HEAD_PAUSE_SECONDS),
+        ]  # fmt: skip
+        ports = {"tls": self.tls_port or 0, "plain": self.plain_port or 0, "web": self.web_port or 0}
+        hub.catalogue.record(AuditEvent(AuditKind.HUB_STARTED, hub.clock.now_us(), "hub", None, "started", ports))
+        for listener in self._listeners:
+            listener.start()
+        for job in self._jobs:
+            job.start()
+        if self._web is not None:
+            self._web.start()
+
+    @property
+    def tls_port(self) -> int | None:
+        """Give the port of the mutual TLS door, None when it is closed."""
+        return None if self._tls is None else self._tls.port
+
+    @property
+    def plain_port(self) -> int | None:
+        """Give the port of the plaintext door, None when it is closed."""
+        return None if self._plain is None else self._plain.port
+
+    @property
+    def web_port(self) -> int | None:
+        """Give the port of the console, None when it is closed."""
+        return None if self._web is None else self._web.port
+
+    def stop(self) -> None:
+        """Close the doors in order: no new work, what is at work ends, then everything."""
+        for listener in self._listeners:
+            listener.close()
+        if self._web is not None:
+            self._web.stop()
+        for job in self._jobs:
+            job.stop()
+        hub = self._hub
+        with suppress(LeadglassError):
+            hub.catalogue.record(AuditEvent(AuditKind.HUB_STOPPED, hub.clock.now_us(), "hub", None, "stopped", {}))
+
+    def _sign_head(self, _is_stopping: object) -> int:
+        self._hub.catalogue.sign_ledger()
+        return 0
+
+    def _listen(self, port: int, *, is_tls: bool) -> Listener:
+        hub, dicom = self._hub, self._hub.site.config.dicom
+        desk = hub.desk
+
+        def serve(wire: Wire, caller: Caller) -> None:
+            serve_association(desk, wire, caller)
+
+        listener = Listener(
+            dicom.host,
+            port,
+            serve=serve,
+            turned_away=desk.turned_away,
+            tls=hub.identity.server_context if is_tls else None,
+            limits=ListenerLimits(dicom.limits.associations_max, dicom.limits.associations_per_address_max),
+            wire_limits=hub.wire_limits,
+            timeouts=hub.timeouts,
+        )
+        self._listeners.append(listener)
+        return listener
+
+    def _open_web(self, host: str, port: int) -> WebServer:
+        from leadglass.console.app import create_app
+        from leadglass.console.services import Services, SiteFacts
+
+        hub, config = self._hub, self._hub.site.config
+        facts = SiteFacts(
+            name=config.name,
+            ae_title=config.dicom.ae_title,
+            host=config.dicom.host,
+            tls_port=self.tls_port,
+            plain_port=self.plain_port,
+            language=config.language,
+            folder=str(hub.site.folder),
+        )
+        services = Services(
+            archive=hub.archive,
+            catalogue=hub.catalogue,
+            receiver=hub.receiver,
+            quarantine=hub.quarantine,
+            accounts=AccountFile(hub.site.folder / "secrets/accounts.json"),
+            decoder=hub.decoder,
+            clock=hub.clock,
+            site=facts,
+            checks=hub.checks,
+        )
+        return WebServer(create_app(services), host, port, hub.identity.web_context)
