@@ -78,7 +78,7 @@ def create_site(
         web_port=web_port,
     )
     site = Site.create(folder, settings)
-    root = keystore.create(site.folder / "secrets", site.passphrase(), system_random)
+    root = keystore.create(site.folder / "secrets", site.passphrase_path, system_random)
     Identity.create(site, root.password, now=datetime.now(UTC))
     password = AccountFile(site.folder / "secrets/accounts.json").create(FIRST_ACCOUNT, Role.ADMIN)
     with Hub.open(site, root=root) as hub:
@@ -123,7 +123,7 @@ class Hub:
     @classmethod
     def open(cls, site: Site, *, root: Root | None = None) -> Hub:
         """Open keys, catalogue and objects; no sockets. Raises ConfigurationError or StorageError."""
-        return cls(site, root or keystore.open_root(site.folder / "secrets", site.passphrase()))
+        return cls(site, root or keystore.open_root(site.folder / "secrets", site.passphrase_path))
 
     def __enter__(self) -> Hub:
         return self
