@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,9 +27,16 @@ def house() -> PaperHouse:
     return furnished()
 
 
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("people")
+    with_people(folder)
+    return folder / "accounts.json"
+
+
 @pytest.fixture
-def accounts(tmp_path: Path) -> AccountFile:
-    return with_people(tmp_path)
+def accounts(people: Path, tmp_path: Path) -> AccountFile:
+    return AccountFile(Path(shutil.copy(people, tmp_path)))
 
 
 @pytest.fixture

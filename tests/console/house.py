@@ -102,27 +102,23 @@ class PaperHouse:
         return held
 
     # archive
-    def _matching(self, keys: Mapping[int, str]) -> list[ObjectRecord]:
-        def fits(record: ObjectRecord) -> bool:
-            for tag, wish in keys.items():
-                have = record.attributes.get(tag, "")
-                if wish and have not in wish.split("\\") and not (wish.endswith("*") and have.startswith(wish[:-1])):
-                    return False
-            return True
-
-        return [r for r in self.records.values() if fits(r)]
+    def _matching(self, query: Query) -> list[ObjectRecord]:
+        wanted = query.matchers()
+        return [
+            r for r in self.records.values() if all(match(r.attributes.get(tag, "")) for tag, match in wanted.items())
+        ]
 
     def find(self, query: Query) -> Iterator[Attributes]:
         unique = {"STUDY": (0x0020000D,), "SERIES": (0x0020000D, 0x0020000E)}.get(str(query.level))
         seen = {}
-        for record in self._matching(query.keys):
+        for record in self._matching(query):
             mark = tuple(record.attributes.get(t, "") for t in unique) if unique else record.object_id
             seen.setdefault(mark, record.attributes)
         end = None if query.limit is None else query.offset + query.limit
         yield from list(seen.values())[query.offset : end]
 
     def instances(self, query: Query) -> list[ObjectRecord]:
-        return self._matching(query.keys)
+        return self._matching(query)
 
     def open(self, object_id: bytes) -> PaperObject:
         record = next(

@@ -146,3 +146,14 @@ def test_an_answer_nobody_reads_to_its_end_costs_one_worker_only(decoder: Decode
     next(chunks)
     chunks.close()
     assert decoder.frame(source("CT_small.dcm"), 1).data
+
+
+def test_a_known_frame_table_saves_the_search(decoder: Decoder) -> None:
+    """Where the archive knows a frame's fragments, one frame costs its own bytes and the head."""
+    one = source("SC_rgb_rle_2frame.dcm")
+    searched = decoder.code_stream(one, 2)
+    at = one.data.index(searched)
+    one.frames = ((), ((at, len(searched)),))
+    assert decoder.code_stream(one, 2) == searched
+    one.frames = ((), ((at, 10),))
+    assert decoder.code_stream(one, 2) == searched[:10]

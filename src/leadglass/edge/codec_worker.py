@@ -217,7 +217,8 @@ def _answer(link: socket.socket, ask: Ask) -> None:
 
     file = io.BufferedReader(_Remote(link, _integer(ask, "length", 0)), _READ_AHEAD)
     frames = ask.get("frames")
-    obj = StoredObject(file, frames=frames if isinstance(frames, list) else ())
+    known = {int(number): ranges for number, ranges in frames.items()} if isinstance(frames, dict) else {}
+    obj = StoredObject(file, known=known)
     info, chunks = _OPERATIONS[str(ask.get("operation"))](obj, ask)
     send_message(link, Kind.INFO, json.dumps(info).encode())
     for chunk in chunks:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import BinaryIO
@@ -26,6 +26,7 @@ from leadglass.limits import DECODE_HEAD_BYTES_MAX, FRAME_BYTES_MAX, PIXEL_FRAGM
 __all__ = ["Fragments", "PixelLocation", "StoredObject", "sample_bytes"]
 
 Fragments = Sequence[Sequence[tuple[int, int]]]
+Known = Mapping[int, Sequence[tuple[int, int]]]
 
 _FLOATING = {0x7FE00008: True, 0x7FE00009: True, 0x7FE00010: False}
 _LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV"})
@@ -43,15 +44,16 @@ class PixelLocation:
 
 
 class StoredObject:
-    """One object over a seekable file. `frames` may tell where each encapsulated frame's fragments lie."""
+    """One object over a seekable file. `known` may tell where a frame's fragments lie, by its number."""
 
-    def __init__(self, file: BinaryIO, *, frames: Fragments = ()) -> None:
+    def __init__(self, file: BinaryIO, *, known: Known | None = None) -> None:
         """Read the meta information and the data set up to its pixel data."""
         self.meta, self.meta_end = _read_meta(file)
         self.stored_syntax = transfer_syntax(str(self.meta.get("TransferSyntaxUID", EXPLICIT_LITTLE.uid)))
         self.syntax: TransferSyntax = self.stored_syntax
         self.file = file
-        self._frames = frames
+        self._known: Known = known or {}
+        self._frames: Fragments = ()
         if self.stored_syntax.is_deflated:
             self.file = _inflated(file, self.meta_end)
             self.syntax = EXPLICIT_LITTLE
@@ -173,13 +175,16 @@ class StoredObject:
 
     def code_stream(self, number: int) -> bytes:
         """Give one encapsulated frame as stored, its fragments joined."""
-        frames = self._frames if len(self._frames) >= number else self.scan_frames()
-        if not 1 <= number <= len(frames):
-            raise CodecError("The pixel data has no such frame.", clause="PS3.5 A.4")
-        if sum(length for _offset, length in frames[number - 1]) > FRAME_BYTES_MAX:
+        ranges = self._known.get(number)
+        if ranges is None:
+            frames = self._frames or self.scan_frames()
+            if not 1 <= number <= len(frames):
+                raise CodecError("The pixel data has no such frame.", clause="PS3.5 A.4")
+            ranges = frames[number - 1]
+        if sum(length for _offset, length in ranges) > FRAME_BYTES_MAX:
             raise CodecError("One frame is larger than this hub decodes.")
         parts = []
-        for offset, length in frames[number - 1]:
+        for offset, length in ranges:
             self.file.seek(offset)
             parts.append(self.file.read(length))
         return b"".join(parts)

@@ -178,7 +178,7 @@ class Decoder:
         worker, is_whole = self._idle.get(), False
         try:
             worker.ready()
-            ask |= {"length": source.length, "frames": [[list(part) for part in frame] for frame in source.frames]}
+            ask |= {"length": source.length, "frames": _known(source, ask.get("number"))}
             send_message(worker.link, Kind.ASK, _bounded(ask))
             yield from _answers(worker.link, source, result_bytes_max)
             is_whole = True
@@ -207,7 +207,15 @@ class Decoder:
 def _bounded(ask: dict[str, object]) -> bytes:
     """Write the request; a frame table too long for one message is left for the worker to find."""
     text = json.dumps(ask).encode()
-    return text if len(text) <= MESSAGE_BYTES_MAX else json.dumps(ask | {"frames": []}).encode()
+    return text if len(text) <= MESSAGE_BYTES_MAX else json.dumps(ask | {"frames": {}}).encode()
+
+
+def _known(source: RangeSource, number: object) -> dict[int, list[list[int]]]:
+    """Tell where the one frame asked for lies, or all of them where no frame is named."""
+    table = source.frames
+    if isinstance(number, int):
+        return {number: [list(part) for part in table[number - 1]]} if 1 <= number <= len(table) else {}
+    return {at: [list(part) for part in frame] for at, frame in enumerate(table, 1)}
 
 
 def _answers(link: socket.socket, source: RangeSource, result_bytes_max: int | None) -> Iterator[bytes]:
