@@ -145,6 +145,10 @@ def test_a_fault_inside_names_the_path() -> None:
         (element(0x00080000, "UL", b"\x0c\0\0\0") + PLAIN, [OddityCode.GROUP_LENGTH, OddityCode.GROUP_LENGTH_LIE]),
         (element(0x00080000, "UL", b"\x18\0\0\0") + PLAIN, [OddityCode.GROUP_LENGTH, OddityCode.GROUP_LENGTH_LIE]),
         (element(0x00080000, "UL", b"\xff\xff\0\0") + PLAIN, [OddityCode.GROUP_LENGTH, OddityCode.GROUP_LENGTH_LIE]),
+        (
+            element(0x00080000, "UL", b"\x22\0\0\0") + PLAIN + element(0x00080060, "CS", b"CT"),
+            [OddityCode.GROUP_LENGTH, OddityCode.OUT_OF_ORDER, OddityCode.GROUP_LENGTH_LIE],
+        ),
     ],
 )
 @pytest.mark.parametrize("chunk", [0, 1, 3])
@@ -327,3 +331,16 @@ def test_deflated_reads_like_plain() -> None:
         assert caught.value.code == "deflate-trailing"
     with pytest.raises(DatasetError, match="stops before its end"):
         walk(data[:-4], DEFLATED_EXPLICIT_LITTLE)
+
+
+@pytest.mark.parametrize("chunk", [0, 1, 7])
+def test_what_lies_before_damage_is_walked_in_any_chunks(chunk: int) -> None:
+    engine = zlib.compressobj(9, zlib.DEFLATED, -15)
+    start = engine.compress(PLAIN) + engine.flush(zlib.Z_SYNC_FLUSH)
+    with pytest.raises(DatasetError) as caught:
+        walk(start + b"\xff" * 20, DEFLATED_EXPLICIT_LITTLE, chunk=chunk)
+    assert (caught.value.code, caught.value.offset) == ("deflate", len(start))
+    bad = engine.compress(b"\x20\0\x0d\0\1\2\3\4") + engine.flush(zlib.Z_SYNC_FLUSH)
+    with pytest.raises(DatasetError) as caught:
+        walk(start + bad + b"\xff" * 20, DEFLATED_EXPLICIT_LITTLE, chunk=chunk)
+    assert (caught.value.code, caught.value.offset) == ("vr", len(PLAIN))

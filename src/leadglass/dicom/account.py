@@ -46,7 +46,7 @@ class Account:
         """Count an element and note what is odd about it."""
         self.count += 1
         is_root = level.kind == Kind.DATASET
-        if is_root and self.group_end >= 0 and (offset >= self.group_end or tag >> 16 != self.group_tag >> 16):
+        if is_root and self.group_end >= 0 and (offset >= self.group_end or not tag & 0xFFFF):
             self.close_group(offset, tag)
         add, depth = self.oddities.add, self.sequences
         place = level.place(tag)

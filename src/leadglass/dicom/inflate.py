@@ -41,25 +41,42 @@ class Inflater:
                 if self._engine.eof:
                     self._take_tail(rest)
                     break
+                before = self._engine.copy()
                 try:
                     piece = self._engine.decompress(rest, _PIECE)
-                except zlib.error as error:
-                    raise DatasetError(
-                        f"The deflated stream is damaged ({error}).",
-                        code="deflate",
-                        clause="PS3.5 §A.5",
-                        offset=self._consumed,
-                    ) from error
+                except zlib.error:
+                    self._engine = before
+                    yield from self._salvage(rest)
+                    return
                 left = self._engine.unused_data or self._engine.unconsumed_tail
-                self._consumed += len(rest) - len(left)
-                self._produced += len(piece)
-                self._crc = zlib.crc32(piece, self._crc)
-                self._check()
+                self._account(len(rest) - len(left), piece)
                 if piece:
                     yield piece
                 rest = left
                 if not rest and len(piece) < _PIECE:
                     break
+
+    def _salvage(self, rest: bytes | memoryview) -> Iterator[bytes]:
+        """Give what lies before the damage byte by byte, so that chunks do not change what a walk sees; then raise."""
+        for at in range(len(rest)):
+            try:
+                piece = self._engine.decompress(rest[at : at + 1])
+            except zlib.error as error:
+                raise DatasetError(
+                    f"The deflated stream is damaged ({error}).",
+                    code="deflate",
+                    clause="PS3.5 §A.5",
+                    offset=self._consumed,
+                ) from error
+            self._account(1, piece)
+            if piece:
+                yield piece
+
+    def _account(self, consumed: int, piece: bytes) -> None:
+        self._consumed += consumed
+        self._produced += len(piece)
+        self._crc = zlib.crc32(piece, self._crc)
+        self._check()
 
     def finish(self) -> bool:
         """Confirm that the stream ended; tell whether pad or trailer followed.
