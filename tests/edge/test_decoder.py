@@ -127,6 +127,7 @@ def test_a_worker_that_is_silent_is_killed() -> None:
         os.kill(worker._process.pid, signal.SIGSTOP)
         with pytest.raises(DecoderError):
             pool.frame(one, 1)
+        assert worker._process.returncode is not None
         assert pool.frame(one, 1).data
     finally:
         pool.close()
