@@ -41,10 +41,12 @@ from leadglass.journeys.receive import Receiver
 from leadglass.journeys.recover import Recovered, recover
 from leadglass.journeys.retrieve import Archive, OpenedObject
 from leadglass.journeys.serve import serve_association
+from leadglass.journeys.settle import Settling
 
 FIRST_ACCOUNT = "admin"
 JOB_PAUSE_SECONDS = 1.0
-HEAD_PAUSE_SECONDS = 60.0
+SETTLE_PAUSE_SECONDS = 0.25
+HEAD_PAUSE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +103,13 @@ class Hub:
             config.storage.blobs, site.folder, site.staging_path, reserve_bytes=config.storage.disk_reserve_bytes
         )
         self.policy = PolicyFile(site)
+        self.settling = Settling(self.catalogue)
         self.archive = Archive(self.catalogue, self.blobs)
         bounds = config.dicom.limits
         self.receiver = Receiver(
-            self.catalogue, self.blobs, self.clock, self.random, self.policy, bounds.object_bytes_max
+            self.catalogue, self.blobs, self.clock, self.random, self.policy, self.settling, bounds.object_bytes_max
         )
-        self.quarantine = Quarantine(self.archive, self.clock, self.random)
+        self.quarantine = Quarantine(self.archive, self.clock, self.random, self.settling)
         self.timeouts = Timeouts(
             bounds.artim_seconds,
             bounds.idle_seconds,
@@ -138,6 +141,9 @@ class Hub:
         decoder: Decoder | None = self.__dict__.pop("decoder", None)
         if decoder is not None:
             decoder.close()
+        with suppress(LeadglassError):
+            self.settling.settle()
+        self.blobs.close()
         with suppress(LeadglassError):
             self.catalogue.close()
 
@@ -210,6 +216,7 @@ class Running:
             Job("deliver", lambda is_stopping: hub.forwarder.deliver_due(is_stopping=is_stopping),
                 pause_seconds=JOB_PAUSE_SECONDS),
             Job("commit", lambda _: hub.committer.report_due(), pause_seconds=JOB_PAUSE_SECONDS),
+            Job("settle", lambda _: hub.settling.settle(), pause_seconds=SETTLE_PAUSE_SECONDS),
             Job("ledger-head", self._sign_head, pause_seconds=HEAD_PAUSE_SECONDS),
         ]  # fmt: skip
         ports = {"tls": self.tls_port or 0, "plain": self.plain_port or 0, "web": self.web_port or 0}
@@ -250,6 +257,7 @@ class Running:
 
     def _sign_head(self, _is_stopping: object) -> int:
         self._hub.catalogue.sign_ledger()
+        self._hub.catalogue.checkpoint()
         return 0
 
     def _listen(self, port: int, *, is_tls: bool) -> Listener:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from leadglass.archive.levels import LEVEL_TAGS, UNIQUE_KEYS, Level
-from leadglass.archive.matching import Matcher, matcher_for
+from leadglass.archive.levels import KNOWN_AT, UNIQUE_KEYS, Level
+from leadglass.archive.matching import Matcher, canonical, matcher_for
 from leadglass.dicom.dataset import DataSet, text_of
 from leadglass.dicom.dictionary import vr_of
 from leadglass.errors import PeerError
@@ -53,27 +53,33 @@ class Query:
         return frozenset(self.keys) | frozenset(UNIQUE_KEYS[level] for level in Level.down_to(self.at))
 
     def matchers(self) -> dict[int, Matcher]:
-        """Compile the keys that restrict anything."""
+        """Compile the keys that restrict anything.
+
+        A key the catalogue does not know at this level is no restriction (PS3.4 §C.2.2.1.3).
+        """
         compiled = {}
         for tag, text in self.keys.items():
+            if tag not in KNOWN_AT[self.at]:
+                continue
             matcher = matcher_for(vr_of(tag), text, is_fuzzy=self.is_fuzzy)
             if matcher is not None:
                 compiled[tag] = matcher
         return compiled
 
-    def uids(self, tag: int) -> tuple[str, ...]:
-        """Give the values of an exact unique key: a UID, or a list of UIDs; none when it does not restrict."""
+    def exact(self, tag: int) -> tuple[str, ...]:
+        """Give the values of a key that is exact, as tokens are made of them; none where it does not restrict so."""
         text = self.keys.get(tag, "")
-        if not text or any(character in text for character in "*?"):
+        if not text or "*" in text or "?" in text:
             return ()
-        return tuple(part.strip(" \0") for part in text.split("\\") if part.strip(" \0"))
+        return tuple(value for part in text.split("\\") if (value := canonical(part)))
 
 
 def query_from_identifier(identifier: DataSet, sop_class_uid: str) -> Query:
     """Read the identifier of C-FIND, C-MOVE or C-GET.
 
-    Raises PeerError (code "identifier") for a level the model lacks or a unique key of a higher level that
-    is a wildcard (PS3.4 §C.4.1.2.1). Relational queries, which leave higher keys out, are answered.
+    Raises PeerError (code "identifier") for a level the model lacks, a unique key of a higher level that is
+    more than one value, or one of a lower level (PS3.4 §C.4.1.2.1). Relational queries, which leave higher
+    keys out, are answered.
     """
     root = Root.PATIENT if sop_class_uid.startswith(_PATIENT_ROOT) else Root.STUDY
     untrusted_level = text_of(identifier, QUERY_LEVEL).strip()
@@ -88,17 +94,22 @@ def query_from_identifier(identifier: DataSet, sop_class_uid: str) -> Query:
         if tag in _NOT_KEYS or not tag & 0xFFFF or tag >> 16 & 1:
             continue
         keys[tag] = "" if element.vr == "SQ" else text_of(identifier, tag)
-    for upper in Level.down_to(level)[:-1]:
-        if upper is Level.PATIENT and root is Root.STUDY:
-            continue
-        if any(character in keys.get(UNIQUE_KEYS[upper], "") for character in "*?"):
-            raise _unfit(f"The unique key of the {upper} level must be one value.", "PS3.4 §C.4.1.2.1")
+    _check_hierarchy(level, root, keys)
     return Query(level, keys, root)
 
 
-def known_at(level: Level) -> frozenset[int]:
-    """Give the tags that can be asked for at a level: its own and those of the levels above it."""
-    return frozenset().union(*(LEVEL_TAGS[upper] for upper in Level.down_to(level)))
+def _check_hierarchy(level: Level, root: Root, keys: Mapping[int, str]) -> None:
+    is_upper = True
+    for other in Level:
+        text = keys.get(UNIQUE_KEYS[other], "").strip(" \0")
+        if other is level:
+            is_upper = False
+        elif not is_upper and text.strip("*"):
+            raise _unfit(f"A query at the {level} level has no unique key of the {other} level.", "PS3.4 §C.4.1.2.1")
+        elif is_upper and any(character in text for character in "*?\\"):
+            if other is Level.PATIENT and root is Root.STUDY:
+                continue  # Patient ID is no unique key of the study root model (PS3.4 §C.6.2.1.2)
+            raise _unfit(f"The unique key of the {other} level must be one value.", "PS3.4 §C.4.1.2.1")
 
 
 def _unfit(message: str, clause: str) -> PeerError:

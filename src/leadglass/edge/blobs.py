@@ -1,15 +1,17 @@
 """Where sealed objects lie: a local folder, or any object store by URL (through obstore).
 
-Both write to a local staging folder first; what lies there is sealed from its first byte. A staged file
-is named by its object id, so that after a crash the catalogue alone says whether it was acknowledged:
-promote it, or remove it. The local folder syncs data and directory before an object is acknowledged.
+Both write to a local staging folder first; what lies there is sealed from its first byte. A staged file is named
+by its object id. Files are made ahead, in batches whose names are synced together, so that an object costs one sync
+of its own. They are locked while their writer lives, so that a start beside another process leaves them alone.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import threading
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,9 +20,11 @@ from typing import NoReturn
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
+from leadglass.edge.clock import system_random
 from leadglass.errors import NotFound, StorageError, StorageFull
 from leadglass.journeys.ports import Blobs, Staging
 
+FILES_AHEAD = 64
 WRITE_BACK_BYTES = 16 << 20
 """A large object is pushed to the disk in steps while it still arrives, so that the last sync is short."""
 
@@ -38,18 +42,13 @@ def _fail(error: OSError, action: str) -> NoReturn:
 class LocalStaging:
     """One sealed object being written into the staging folder."""
 
-    def __init__(self, object_id: bytes, path: Path, target: Path, folder_fd: int, *, exists: bool = False) -> None:
+    def __init__(self, object_id: bytes, path: Path, target: Path, fd: int) -> None:
         self._object_id = object_id
         self._path = path
         self._target = target
-        self._folder_fd = folder_fd
+        self._fd = fd
         self._unsynced = 0
         self._write_back: threading.Thread | None = None
-        flags = os.O_RDWR if exists else os.O_CREAT | os.O_EXCL | os.O_RDWR
-        try:
-            self._fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            _fail(error, "beginning an object")
 
     @property
     def object_id(self) -> bytes:
@@ -84,11 +83,10 @@ class LocalStaging:
             _fail(error, "writing an object's header")
 
     def sync(self) -> None:
-        """Return when the file and its name would survive a power cut."""
+        """Return when the bytes would survive a power cut; the name was made durable before."""
         try:
             self._join()
             os.fdatasync(self._fd)
-            os.fsync(self._folder_fd)
         except OSError as error:
             _fail(error, "making an object durable")
 
@@ -134,32 +132,80 @@ class LocalStaging:
             os.close(fd)
 
 
-class _StagingFolder:
-    """The folder of objects that are still arriving, and the space kept free beside it."""
+class StagingFolder:
+    """The folder of objects that are still arriving, the files made ahead for them, and the space kept free."""
 
     def __init__(self, folder: Path, reserve_bytes: int) -> None:
         self.folder = folder
-        self.reserve_bytes = reserve_bytes
+        self._reserve_bytes = reserve_bytes
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._ahead: deque[tuple[bytes, int]] = deque()
+        self._lock = threading.Lock()
 
     def free_bytes(self) -> int:
         """Tell the free space beyond the reserve."""
-        space = os.fstatvfs(self.fd)
-        return space.f_bavail * space.f_frsize - self.reserve_bytes
+        space = os.fstatvfs(self._fd)
+        return space.f_bavail * space.f_frsize - self._reserve_bytes
 
-    def require(self, expected_bytes: int) -> None:
-        """Raise StorageFull when the reserve would be touched."""
+    def take(self, expected_bytes: int) -> tuple[bytes, int]:
+        """Give a fresh object id and its open, locked file; raises StorageFull when the reserve would be touched."""
         if self.free_bytes() < expected_bytes:
             raise StorageFull(
                 "The disk has reached the space it keeps in reserve.",
                 hint="Free space, or lower [storage] disk_reserve_bytes.",
             )
+        with self._lock:
+            if not self._ahead:
+                self._make_ahead()
+            return self._ahead.popleft()
+
+    def _make_ahead(self) -> None:
+        try:
+            for _ in range(FILES_AHEAD):
+                object_id = system_random(16)
+                fd = os.open(self.folder / object_id.hex(), os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                self._ahead.append((object_id, fd))
+            os.fsync(self._fd)
+        except OSError as error:
+            _fail(error, "beginning an object")
+
+    def resume(self, object_id: bytes) -> int:
+        """Open and lock what was staged before a restart."""
+        try:
+            fd = os.open(self.folder / object_id.hex(), os.O_RDWR | os.O_CLOEXEC)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        except OSError as error:
+            _fail(error, "taking up an object")
+        return fd
 
     def staged(self) -> Sequence[bytes]:
-        """List the object ids of staged files."""
-        names = (entry.name for entry in os.scandir(self.folder))
-        return [bytes.fromhex(name) for name in names if len(name) == 32]
+        """List the object ids of staged files that no living process is writing."""
+        names = [entry.name for entry in os.scandir(self.folder)]
+        return [bytes.fromhex(name) for name in names if len(name) == 32 and self._is_abandoned(name)]
+
+    def _is_abandoned(self, name: str) -> bool:
+        try:
+            fd = os.open(self.folder / name, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    def close(self) -> None:
+        """Remove the files made ahead."""
+        with self._lock:
+            while self._ahead:
+                object_id, fd = self._ahead.popleft()
+                (self.folder / object_id.hex()).unlink(missing_ok=True)
+                os.close(fd)
+        os.close(self._fd)
 
 
 class LocalBlobs:
@@ -167,25 +213,23 @@ class LocalBlobs:
 
     def __init__(self, folder: Path, staging: Path, *, reserve_bytes: int) -> None:
         self._folder = folder
-        self._staging = _StagingFolder(staging, reserve_bytes)
+        self._staging = StagingFolder(staging, reserve_bytes)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def _path(self, object_id: bytes) -> Path:
         name = object_id.hex()
         return self._folder / name[:2] / name
 
-    def stage(self, object_id: bytes, *, expected_bytes: int = 0) -> Staging:
+    def stage(self, *, expected_bytes: int = 0) -> Staging:
         """Begin an object; raises StorageFull when the reserve would be touched."""
-        self._staging.require(expected_bytes)
-        return self._open(object_id, exists=False)
+        return self._staged(*self._staging.take(expected_bytes))
 
     def resume(self, object_id: bytes) -> Staging:
         """Take up a staged object after a restart."""
-        return self._open(object_id, exists=True)
+        return self._staged(object_id, self._staging.resume(object_id))
 
-    def _open(self, object_id: bytes, *, exists: bool) -> LocalStaging:
-        path = self._staging.folder / object_id.hex()
-        return LocalStaging(object_id, path, self._path(object_id), self._staging.fd, exists=exists)
+    def _staged(self, object_id: bytes, fd: int) -> LocalStaging:
+        return LocalStaging(object_id, self._staging.folder / object_id.hex(), self._path(object_id), fd)
 
     def size(self, object_id: bytes) -> int:
         """Give the sealed length; raises NotFound."""
@@ -231,12 +275,16 @@ class LocalBlobs:
         """Tell the free space beyond the reserve."""
         return self._staging.free_bytes()
 
+    def close(self) -> None:
+        """Remove the files made ahead."""
+        self._staging.close()
+
 
 class _RemoteStaging(LocalStaging):
     """A staged object that is uploaded when it is synced: the store is durable, or nothing is acknowledged."""
 
-    def __init__(self, object_id: bytes, path: Path, folder_fd: int, store: ObjectStore, *, exists: bool) -> None:
-        super().__init__(object_id, path, path, folder_fd, exists=exists)
+    def __init__(self, object_id: bytes, path: Path, fd: int, store: ObjectStore) -> None:
+        super().__init__(object_id, path, path, fd)
         self._store = store
 
     def sync(self) -> None:
@@ -270,20 +318,18 @@ class RemoteBlobs:
 
     def __init__(self, store: ObjectStore, staging: Path, *, reserve_bytes: int) -> None:
         self._store = store
-        self._staging = _StagingFolder(staging, reserve_bytes)
+        self._staging = StagingFolder(staging, reserve_bytes)
 
-    def stage(self, object_id: bytes, *, expected_bytes: int = 0) -> Staging:
+    def stage(self, *, expected_bytes: int = 0) -> Staging:
         """Begin an object in the local staging folder."""
-        self._staging.require(expected_bytes)
-        return _RemoteStaging(
-            object_id, self._staging.folder / object_id.hex(), self._staging.fd, self._store, exists=False
-        )
+        return self._staged(*self._staging.take(expected_bytes))
 
     def resume(self, object_id: bytes) -> Staging:
         """Take up a staged object after a restart."""
-        return _RemoteStaging(
-            object_id, self._staging.folder / object_id.hex(), self._staging.fd, self._store, exists=True
-        )
+        return self._staged(object_id, self._staging.resume(object_id))
+
+    def _staged(self, object_id: bytes, fd: int) -> _RemoteStaging:
+        return _RemoteStaging(object_id, self._staging.folder / object_id.hex(), fd, self._store)
 
     def size(self, object_id: bytes) -> int:
         """Give the sealed length; raises NotFound."""
@@ -317,6 +363,10 @@ class RemoteBlobs:
     def free_bytes(self) -> int:
         """Tell the free space beyond the reserve, in the staging folder."""
         return self._staging.free_bytes()
+
+    def close(self) -> None:
+        """Remove the files made ahead."""
+        self._staging.close()
 
 
 def open_blobs(location: str, base: Path, staging: Path, *, reserve_bytes: int) -> Blobs:

@@ -55,7 +55,7 @@ class SqlCatalogue:
     # objects
 
     def admit(self, admission: Admission) -> AdmissionResult:
-        """Commit the row, its deliveries and its ledger entry together; durable on return."""
+        """Commit the row, its deliveries and its ledger entry together; durable once `flush` was called."""
         return self._objects.admit(admission)
 
     def has_object(self, object_id: bytes) -> bool:
@@ -191,6 +191,14 @@ class SqlCatalogue:
     def commitment_failed(self, commitment_id: int, error: str, due_at_us: int | None, event: AuditEvent) -> None:
         """Plan the next try, or give up."""
         self._outbox.commitment_failed(commitment_id, error, due_at_us, event)
+
+    def flush(self) -> None:
+        """Make every admission so far durable."""
+        self._store.flush()
+
+    def checkpoint(self) -> None:
+        """Keep the write-ahead log short."""
+        self._store.checkpoint()
 
     def close(self) -> None:
         """Sign the ledger's head and close every connection."""

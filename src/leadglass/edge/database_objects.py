@@ -9,11 +9,10 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.engine import Connection, Row
 
 from leadglass.archive.catalogue import (
-    attributes_of,
     decode_description,
     encode_attributes,
     encode_description,
-    findings_of,
+    level_attributes,
 )
 from leadglass.archive.keys import RecordKey
 from leadglass.archive.levels import ACCESSION, ISSUER, MODALITY, PATIENT_ID, STUDY_DATE, Level
@@ -75,9 +74,9 @@ class ObjectRows:
     # --- in -----------------------------------------------------------------------------------------
 
     def admit(self, admission: Admission) -> AdmissionResult:
-        """Commit an object, its deliveries and its ledger entry together."""
+        """Commit an object, its deliveries and its ledger entry together; durable once `flush` was called."""
         filing = self._prepare(admission)
-        return self._store.write(lambda connection: self._file(connection, filing))
+        return self._store.write(lambda connection: self._file(connection, filing), is_durable=False)
 
     def _prepare(self, admission: Admission) -> _Filing:
         record, token = admission.record, self._vault.index.token
@@ -147,7 +146,9 @@ class ObjectRows:
             ).one()
             key = self._vault.patient(study.key_id).record
             if study.patient is None:
-                sealed = key.seal(_place("patient", study.patient_id), encode_attributes(attributes, Level.PATIENT))
+                sealed = key.seal(
+                    _place("patient", study.patient_id), encode_attributes(level_attributes(attributes, Level.PATIENT))
+                )
                 connection.execute(update(PATIENTS).where(PATIENTS.c.id == study.patient_id).values(sealed=sealed))
             if study.sealed is None:
                 connection.execute(
@@ -164,7 +165,7 @@ class ObjectRows:
         attributes, token = record.attributes, self._vault.index.token
         accession, month = attributes.get(ACCESSION, "").strip(), attributes.get(STUDY_DATE, "").replace(".", "")[:6]
         return {
-            "sealed": key.seal(_place("study", study_id), encode_attributes(attributes, Level.STUDY)),
+            "sealed": key.seal(_place("study", study_id), encode_attributes(level_attributes(attributes, Level.STUDY))),
             "accession_token": token("accession", accession) if accession else None,
             "month_token": token("month", month) if len(month) == 6 else None,
             "received_at": record.received_at_us,
@@ -174,7 +175,7 @@ class ObjectRows:
         self, connection: Connection, study_id: int, series_token: bytes, key: RecordKey, attributes: Mapping[int, str]
     ) -> int:
         modality = attributes.get(MODALITY, "").strip()
-        sealed = key.seal(b"series|" + series_token, encode_attributes(attributes, Level.SERIES))
+        sealed = key.seal(b"series|" + series_token, encode_attributes(level_attributes(attributes, Level.SERIES)))
         modality_token = self._vault.index.token("modality", modality) if modality else None
         values = {"token": series_token, "study_id": study_id, "modality_token": modality_token, "sealed": sealed}
         added = connection.execute(insert(SERIES).values(values))
@@ -233,22 +234,22 @@ class ObjectRows:
     def record_of(self, row: Row[tuple[object, ...]]) -> ObjectRecord:
         """Open an instance row."""
         key = self._vault.record if row.patient_id is None else self._patient_record(row.patient_id)
-        value = decode_description(key.open(b"instance|" + row.object_id, row.sealed))
+        known = decode_description(key.open(b"instance|" + row.object_id, row.sealed))
         return ObjectRecord(
             object_id=row.object_id,
             state=ObjectState(row.state),
-            sop_instance_uid=str(value["uid"]),
-            sop_class_uid=str(value["class"]),
-            transfer_syntax_uid=str(value["syntax"]),
-            study_instance_uid=str(value["study"]),
-            series_instance_uid=str(value["series"]),
-            source=str(value["source"]),
-            received_at_us=row.received_at,
-            length_bytes=row.length,
-            digest=row.digest_token,
-            attributes=attributes_of(value["attributes"]),
-            findings=findings_of(value.get("findings")),
-            reason=str(value.get("reason", "")),
+            sop_instance_uid=known.sop_instance_uid,
+            sop_class_uid=known.sop_class_uid,
+            transfer_syntax_uid=known.transfer_syntax_uid,
+            study_instance_uid=known.study_instance_uid,
+            series_instance_uid=known.series_instance_uid,
+            source=known.source,
+            received_at_us=known.received_at_us,
+            length_bytes=known.length_bytes,
+            digest=known.digest,
+            attributes=known.attributes,
+            findings=known.findings,
+            reason=known.reason,
         )
 
     def _patient_record(self, patient_row_id: int) -> RecordKey:

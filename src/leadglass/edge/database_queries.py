@@ -140,7 +140,7 @@ class Finder:
             base = select(INSTANCES).where(_ARCHIVED)
             joined = INSTANCES.c.study_id, INSTANCES.c.series_id, INSTANCES.c.patient_id
             base = self._narrow_joined(base, query, *joined)
-            uids = query.uids(UNIQUE_KEYS[Level.IMAGE])
+            uids = query.exact(UNIQUE_KEYS[Level.IMAGE])
             if uids:
                 base = base.where(INSTANCES.c.token.in_([self._vault.index.token("instance", uid) for uid in uids]))
             return base
@@ -176,7 +176,7 @@ class Finder:
         return base
 
     def _narrow_patient(self, base: Select[tuple[object, ...]], query: Query) -> Select[tuple[object, ...]]:
-        ids = query.uids(PATIENT_ID)
+        ids = query.exact(PATIENT_ID)
         if len(ids) != 1:
             return base
         token = self._vault.index.token
@@ -186,9 +186,9 @@ class Finder:
 
     def _narrow_study(self, base: Select[tuple[object, ...]], query: Query) -> Select[tuple[object, ...]]:
         token = self._vault.index.token
-        if uids := query.uids(UNIQUE_KEYS[Level.STUDY]):
+        if uids := query.exact(UNIQUE_KEYS[Level.STUDY]):
             base = base.where(STUDIES.c.token.in_([token("study", uid) for uid in uids]))
-        accession = query.uids(ACCESSION)
+        accession = query.exact(ACCESSION)
         if len(accession) == 1:
             base = base.where(STUDIES.c.accession_token == token("accession", accession[0]))
         months = _months(query.keys.get(STUDY_DATE, ""))
@@ -198,10 +198,10 @@ class Finder:
 
     def _narrow_series(self, base: Select[tuple[object, ...]], query: Query) -> Select[tuple[object, ...]]:
         token = self._vault.index.token
-        modality = query.uids(MODALITY)
+        modality = query.exact(MODALITY)
         if len(modality) == 1:
             base = base.where(SERIES.c.modality_token == token("modality", modality[0]))
-        series, studies = query.uids(UNIQUE_KEYS[Level.SERIES]), query.uids(UNIQUE_KEYS[Level.STUDY])
+        series, studies = query.exact(UNIQUE_KEYS[Level.SERIES]), query.exact(UNIQUE_KEYS[Level.STUDY])
         if series and len(studies) == 1:
             base = base.where(SERIES.c.token.in_([token("series", f"{studies[0]}\x1f{uid}") for uid in series]))
         return base

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leadglass.archive.query import query_from_identifier
+from leadglass.archive.query import QUERY_LEVEL, query_from_identifier
 from leadglass.audit import AuditKind
 from leadglass.dicom.association import CommandReceived
 from leadglass.dicom.dataset import decode, encode_attributes
@@ -53,7 +53,8 @@ def answer(
                 respond(Status.CANCEL)
                 break
             count += 1
-            respond(Status.PENDING, encode_attributes({**match, RETRIEVE_AE_TITLE: desk.ae_title}, syntax))
+            told = {**match, QUERY_LEVEL: query.at.value, RETRIEVE_AE_TITLE: desk.ae_title}
+            respond(Status.PENDING, encode_attributes(told, syntax))
         else:
             respond(Status.SUCCESS)
     except PeerError as error:

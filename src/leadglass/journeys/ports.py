@@ -165,7 +165,7 @@ class Staging(Protocol):
         """Return when every byte would survive a power cut."""
 
     def promote(self) -> None:
-        """Make it readable under its object id. Called after the catalogue committed; idempotent."""
+        """Give it its place. Called once the catalogue's commit is durable; until then it is read where it lies."""
 
     def discard(self) -> None:
         """Remove it. Safe at any time before promote, and twice."""
@@ -174,8 +174,8 @@ class Staging(Protocol):
 class Blobs(Protocol):
     """Where sealed objects lie."""
 
-    def stage(self, object_id: bytes, *, expected_bytes: int = 0) -> Staging:
-        """Begin an object; raises StorageFull when the reserve would be touched."""
+    def stage(self, *, expected_bytes: int = 0) -> Staging:
+        """Begin an object under a fresh object id; raises StorageFull when the reserve would be touched."""
 
     def size(self, object_id: bytes) -> int:
         """Give the sealed length; raises NotFound."""
@@ -187,7 +187,7 @@ class Blobs(Protocol):
         """Remove a blob; no error when it is gone."""
 
     def staged(self) -> Sequence[bytes]:
-        """List what a crash left in staging (start-up only)."""
+        """List what a crash left in staging (start-up only); what another process is writing is left out."""
 
     def resume(self, object_id: bytes) -> Staging:
         """Take up a staged object after a restart, to promote or discard it."""
@@ -195,12 +195,21 @@ class Blobs(Protocol):
     def free_bytes(self) -> int:
         """Tell the free space, less the reserve."""
 
+    def close(self) -> None: ...
+
 
 class Catalogue(Protocol):
     """Rows and ledger behind one transaction. Thread-safe, and safe beside other processes on the same site."""
 
     def admit(self, admission: Admission) -> AdmissionResult:
-        """Commit the row, its deliveries and its ledger entry together; durable on return. Group commit inside."""
+        """Commit the row, its deliveries and its ledger entry together. Group commit inside.
+
+        Visible and safe from a crash of the hub on return; safe from a power cut once `flush` returned, or by
+        `recover` from the object's own synced bytes.
+        """
+
+    def flush(self) -> None:
+        """Make every admission so far durable."""
 
     def record(self, event: AuditEvent) -> None:
         """Append one event to the ledger; durable on return."""

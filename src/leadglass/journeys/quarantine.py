@@ -13,6 +13,7 @@ from leadglass.audit import AuditEvent, AuditKind
 from leadglass.errors import Refused
 from leadglass.journeys.ports import Admission, Clock, Duplicate, ObjectRecord, ObjectState, Random
 from leadglass.journeys.retrieve import Archive
+from leadglass.journeys.settle import Settling
 
 _PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
 
@@ -24,6 +25,7 @@ class Quarantine:
     archive: Archive
     clock: Clock
     random: Random
+    settling: Settling
 
     def release(self, object_id: bytes, actor: str, reason: str, deliver_to: tuple[str, ...] = ()) -> bytes:
         """Let a held object into the archive; gives its new object id. Raises Refused when it is not held."""
@@ -32,8 +34,8 @@ class Quarantine:
             raise Refused("An object without a SOP Instance UID cannot be archived.", hint="Export it, or discard it.")
         catalogue, blobs = self.archive.catalogue, self.archive.blobs
         opened = self.archive.open(object_id)
-        new_id = self.random(16)
-        staging = blobs.stage(new_id, expected_bytes=opened.length)
+        staging = blobs.stage(expected_bytes=opened.length)
+        new_id = staging.object_id
         try:
             sealer = Sealer(object_id=new_id, data_key=self.random(32), salt=self.random(32), write=staging.write)
             for piece in opened.stream():
@@ -59,7 +61,8 @@ class Quarantine:
         if isinstance(result, Duplicate):
             staging.discard()
         else:
-            staging.promote()
+            self.settling.add(staging)
+            self.settling.settle()
         gone = self._event(AuditKind.QUARANTINE_RELEASED, object_id, actor, reason, {"released_as": new_id.hex()})
         catalogue.change_state(object_id, ObjectState.DISCARDED, gone)
         blobs.delete(object_id)

@@ -1,7 +1,7 @@
 """A study arrives: inspected and sealed while it comes, decided on, recorded, and only then acknowledged.
 
 The order is the promise (see `Reception.finish`): sealed bytes durable in staging, catalogue and ledger
-committed in one transaction, blob promoted, then success. Plaintext reaches no disk and an object is
+committed in one transaction, then success; `settle` gives the object its place a moment later. Plaintext reaches no disk and an object is
 never held whole: fragments pass through the inspector and the sealer and are gone.
 """
 
@@ -37,6 +37,7 @@ from leadglass.journeys.ports import (
     ObjectState,
     Random,
 )
+from leadglass.journeys.settle import Settling
 from leadglass.malware.anatomy import FileInspector, Inspector
 from leadglass.malware.verdict import verdict_of
 
@@ -104,6 +105,7 @@ class Receiver:
     clock: Clock
     random: Random
     policy: Callable[[], Policy]
+    settling: Settling
     object_bytes_max: int = limits.OBJECT_BYTES_MAX
 
     def begin(self, source: str, claim: Claim, workspace: Workspace | None = None) -> Reception:
@@ -143,8 +145,8 @@ class Reception:
         self._source = source
         self._inspector = inspector
         self._claim = claim
-        self._object_id = receiver.random(16)
-        self._staging = receiver.blobs.stage(self._object_id)
+        self._staging = receiver.blobs.stage()
+        self._object_id = self._staging.object_id
         self._sealer = Sealer(
             object_id=self._object_id,
             data_key=receiver.random(32),
@@ -250,7 +252,7 @@ class Reception:
         if isinstance(result, Duplicate):
             self._staging.discard()
         else:
-            self._staging.promote()
+            receiver.settling.add(self._staging)
         if record.state is ObjectState.HELD:
             return Held(record.object_id, record.reason, record.findings)
         is_duplicate = isinstance(result, Duplicate)
