@@ -76,7 +76,7 @@ def test_a_restart_leaves_a_living_writer_alone_and_finds_a_dead_one(tmp_path: P
     staging.sync()
     again = local(tmp_path)
     assert again.staged() == []
-    os.close(staging._fd)  # noqa: SLF001 - what the kernel does when the writer dies
+    os.close(staging._fd)
     staging._fd = -1
     assert again.staged() == [staging.object_id]
     resumed = again.resume(staging.object_id)
@@ -106,7 +106,7 @@ def test_the_reserve_refuses_before_anything_is_written(tmp_path: Path) -> None:
 def test_a_full_disk_is_storage_full_and_other_faults_are_not(tmp_path: Path) -> None:
     staging = local(tmp_path).stage()
     full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, staging._fd)  # noqa: SLF001 - the fault is planted where the disk would put it
+    os.dup2(full, staging._fd)
     os.close(full)
     with pytest.raises(StorageFull):
         staging.write(b"x")
