@@ -2,13 +2,13 @@
 
 ```
 leadglass.toml   settings            policy.toml   the written policy
-secrets/         passphrase, private keys (owner only)
+secrets/         passphrase and its parameters, encrypted private keys
 tls/             ca.pem, server.pem, trusted/*.pem: certificates the site trusts beside its own authority
 objects/ staging/ catalogue.db log/
 ```
 
-Everything is created readable by its owner alone. Private keys are encrypted under a password that the caller
-derives from the site's root key; it must not be the passphrase itself, which PEM files harden less than Argon2id.
+Everything is created readable by its owner alone. Private keys are encrypted under `keystore.Root.password`, which
+is derived from the root key: the passphrase itself would be hardened less by PEM files than by Argon2id.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import secrets
 import shutil
 import socket
 import ssl
-import stat
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -42,7 +41,6 @@ _MakeContext = Callable[[TlsFiles, bytes | None], ssl.SSLContext]
 _Stamp = tuple[tuple[str, ...], tuple[tuple[int, int], ...]]
 
 _TEXT_BYTES_MAX: Final = 1 << 20
-_PASSPHRASE_BYTES_MAX: Final = 4096
 _NOT_CONTENT: Final = frozenset({"lost+found"})
 """What an empty volume of its own already holds."""
 
@@ -60,11 +58,11 @@ class Site:
         return cls(folder, parse_site(_read_text(folder / SETTINGS)))
 
     @classmethod
-    def create(cls, folder: Path, settings: str, *, passphrase: str | None = None) -> Site:
-        """Make a site from the text of its settings, with the default policy and a passphrase (fresh unless given).
+    def create(cls, folder: Path, settings: str) -> Site:
+        """Make a site from the text of its settings, with the default policy.
 
-        Its certificates are made next, by `Identity.create`. Refuses a folder that holds anything; whatever goes
-        wrong, nothing half-made stays.
+        Its keys are made next (`keystore.create`), then its certificates (`Identity.create`). Refuses a folder that
+        holds anything; whatever goes wrong, nothing half-made stays.
         """
         config = parse_site(settings)
         existed = folder.is_dir()
@@ -73,7 +71,7 @@ class Site:
             raise UsageError(f"{folder} is not an empty folder; a new site needs one.", hint=hint)
         site = cls(folder, config)
         try:
-            site._fill(settings, passphrase)
+            site._fill(settings)
         except OSError as error:
             site._clear(keep_folder=existed)
             hint = "Choose a folder on a disk that this user may write to."
@@ -86,26 +84,6 @@ class Site:
     def policy(self) -> Policy:
         """Read the written policy; raises ConfigurationError."""
         return parse_policy(_read_text(self.folder / POLICY))
-
-    def passphrase(self) -> bytes:
-        """Read the passphrase; raises ConfigurationError when it is missing, empty, or others may read it."""
-        path = self.passphrase_path
-        try:
-            with path.open("rb") as file:
-                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-                text = file.read(_PASSPHRASE_BYTES_MAX)
-        except OSError as error:
-            hint = (
-                "Put the passphrase back where leadglass.toml says ([keys] passphrase_file); your copy of it will do."
-            )
-            raise ConfigurationError(f"The passphrase cannot be read: {path}, {error.strerror}.", hint=hint) from None
-        if mode & 0o077:
-            hint = f"chmod 600 {path}"
-            raise ConfigurationError(f"Others on this machine may read the passphrase in {path}.", hint=hint)
-        passphrase = text.rstrip(b"\r\n")
-        if not passphrase:
-            raise ConfigurationError(f"{path} is empty.", hint="Put the passphrase back from your copy.")
-        return passphrase
 
     @property
     def passphrase_path(self) -> Path:
@@ -153,14 +131,11 @@ class Site:
         """Give the encrypted private key of the site's authority."""
         return self.folder / "secrets/ca.key"
 
-    def _fill(self, settings: str, passphrase: str | None) -> None:
+    def _fill(self, settings: str) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         for name in FOLDERS:
             (self.folder / name).mkdir(mode=0o700)
-        if passphrase is not None or not self.passphrase_path.exists():
-            write_private(self.passphrase_path, (passphrase or secrets.token_urlsafe(32)).encode() + b"\n")
-        self.passphrase()
         default = files("leadglass").joinpath("content/policies/default.toml").read_text(encoding="utf-8")
         write_private(self.folder / POLICY, default.encode())
         # Last: a folder without its settings is no site yet.
