@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from leadglass.dicom.dictionary import vr_of
 
@@ -23,6 +24,14 @@ SINGLE_VRS = frozenset({"LT", "ST", "UR", "UT"})
 """VRs in which a backslash is text."""
 
 _INTEGERS = {"US": (2, False), "UL": (4, False), "UV": (8, False), "SS": (2, True), "SL": (4, True), "SV": (8, True)}
+
+_SPACED = frozenset({"LT", "ST", "UT"})
+"""VRs whose leading spaces are text."""
+
+_NO_TEXT = frozenset({"UN", "SQ", "AT", "FL", "FD", "OB", "OD", "OF", "OL", "OV", "OW"})
+
+_vr_of = cache(vr_of)
+"""Only tags that a walk was asked to keep come here, so the cache is as long as the catalogue's list of them."""
 
 _CODECS = {
     "": "latin-1",
@@ -139,13 +148,19 @@ def decode_values(values: Mapping[int, bytes], *, is_little_endian: bool = True)
     sets = character_sets(values.get(CHARACTER_SET))
     decoded = {}
     for tag, raw in values.items():
-        vr = vr_of(tag)
+        vr = _vr_of(tag)
         if vr in _INTEGERS:
             decoded[tag] = "\\".join(map(str, integers(raw, vr, is_little_endian=is_little_endian)))
-        elif vr[0] != "O" and vr not in ("UN", "SQ", "AT", "FL", "FD"):
-            text = decode_text(raw, sets, vr)
-            parts = split_values(text, vr)
-            decoded[tag] = text if vr in ("LT", "ST", "UT") else "\\".join(part.strip(" ") for part in parts)
+        elif vr not in _NO_TEXT:
+            # Every repertoire agrees with ASCII until an escape sequence says otherwise.
+            is_plain = raw.isascii() and b"\x1b" not in raw
+            text = raw.decode("ascii").rstrip(" \0") if is_plain else decode_text(raw, sets, vr)
+            if vr in _SPACED:
+                decoded[tag] = text
+            elif "\\" in text:
+                decoded[tag] = "\\".join(part.strip(" ") for part in split_values(text, vr))
+            else:
+                decoded[tag] = text.strip(" ")
     return decoded
 
 
