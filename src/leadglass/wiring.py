@@ -273,7 +273,11 @@ class Running:
             serve=serve,
             turned_away=desk.turned_away,
             tls=hub.identity.server_context if is_tls else None,
-            limits=ListenerLimits(dicom.limits.associations_max, dicom.limits.associations_per_address_max),
+            limits=ListenerLimits(
+                dicom.limits.associations_max,
+                dicom.limits.associations_per_address_max,
+                dicom.limits.associations_per_node_max,
+            ),
             wire_limits=hub.wire_limits,
             timeouts=hub.timeouts,
         )

@@ -27,6 +27,10 @@ class Hall:
 
     def serve(self, wire: Wire, caller: Caller) -> None:
         wire.is_busy = self.is_busy
+        if not wire.claim("CT1"):
+            self.turned_away.append("node")
+            self.refused.set()
+            return
         wire.send(b"hello")
         try:
             while not isinstance(wire.next_event(), ConnectionClosed):
@@ -68,7 +72,7 @@ def greeted(connection: socket.socket) -> bool:
 
 def test_a_full_pool_evicts_the_longest_idle_and_lets_the_next_in() -> None:
     hall = Hall(is_busy=False)
-    with opened(hall, ListenerLimits(3, 100)) as call:
+    with opened(hall, ListenerLimits(3, 100, 100)) as call:
         first = call()
         assert greeted(first)
         assert greeted(call()) and greeted(call())
@@ -80,7 +84,7 @@ def test_a_full_pool_evicts_the_longest_idle_and_lets_the_next_in() -> None:
 
 def test_connections_at_work_are_never_evicted() -> None:
     hall = Hall(is_busy=True)
-    with opened(hall, ListenerLimits(2, 100)) as call:
+    with opened(hall, ListenerLimits(2, 100, 100)) as call:
         working = [call(), call()]
         assert all(map(greeted, working))
         assert not greeted(call())
@@ -93,7 +97,7 @@ def test_connections_at_work_are_never_evicted() -> None:
 
 def test_one_address_cannot_take_the_whole_pool() -> None:
     hall = Hall(is_busy=False)
-    with opened(hall, ListenerLimits(100, 2)) as call:
+    with opened(hall, ListenerLimits(100, 2, 100)) as call:
         first = call()
         assert greeted(first)
         assert greeted(call())
@@ -103,7 +107,22 @@ def test_one_address_cannot_take_the_whole_pool() -> None:
 
 def test_closing_ends_idle_callers_at_once() -> None:
     hall = Hall(is_busy=False)
-    with opened(hall, ListenerLimits(3, 3)) as call:
+    with opened(hall, ListenerLimits(3, 3, 3)) as call:
         connection = call()
         assert greeted(connection)
     assert hall.ended.acquire(timeout=10)
+
+
+def test_one_node_cannot_take_the_whole_pool() -> None:
+    hall = Hall(is_busy=False)
+    with opened(hall, ListenerLimits(100, 100, 1)) as call:
+        first = call()
+        assert greeted(first)
+        assert greeted(call())
+        assert first.recv(1) == b""
+    busy = Hall(is_busy=True)
+    with opened(busy, ListenerLimits(100, 100, 1)) as call:
+        assert greeted(call())
+        assert not greeted(call())
+        assert busy.refused.wait(10)
+        assert busy.turned_away == ["node"]

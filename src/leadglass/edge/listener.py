@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from leadglass.dicom.association import Association, WireLimits
 from leadglass.edge.tls import handshake_failure_code
@@ -31,10 +32,11 @@ RECEIVE_WINDOW_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class ListenerLimits:
-    """How many connections at once, in all and from one address."""
+    """How many connections at once: in all, from one address, and of one node."""
 
     associations_max: int
     associations_per_address_max: int
+    associations_per_node_max: int
 
 
 Serve = Callable[[Wire, Caller], None]
@@ -45,11 +47,12 @@ Turned = Callable[[Caller, str, str], None]
 class _Connection:
     """One accepted socket on its way through handshake, association and end."""
 
-    __slots__ = ("address", "opened_at", "socket", "wire")
+    __slots__ = ("address", "node", "opened_at", "socket", "wire")
 
     def __init__(self, accepted: socket.socket, address: str) -> None:
         self.socket = accepted
         self.address = address
+        self.node = ""
         self.opened_at = time.monotonic()
         self.wire: SocketWire | None = None
 
@@ -157,14 +160,27 @@ class Listener:
                 full = list(self._connections)
             elif len(same) >= self._limits.associations_per_address_max:
                 full = same
-            if full:
-                ranked = [(rank, c) for c in full if (rank := c.idle_rank) is not None]
-                if not ranked:
-                    return False
-                victim = min(ranked, key=lambda pair: pair[0])[1]
-                self._connections.discard(victim)
-                victim.interrupt()
+            if full and not self._evict_one(full):
+                return False
             self._connections.add(newcomer)
+        return True
+
+    def _evict_one(self, candidates: list[_Connection]) -> bool:
+        """Break the longest idle of these; False when all are at work. The lock is held."""
+        ranked = [(rank, c) for c in candidates if (rank := c.idle_rank) is not None]
+        if not ranked:
+            return False
+        victim = min(ranked, key=lambda pair: pair[0])[1]
+        self._connections.discard(victim)
+        victim.interrupt()
+        return True
+
+    def _claim(self, connection: _Connection, node: str) -> bool:
+        with self._lock:
+            same = [c for c in self._connections if c.node == node]
+            if len(same) >= self._limits.associations_per_node_max and not self._evict_one(same):
+                return False
+            connection.node = node
         return True
 
     def _run(self, connection: _Connection) -> None:
@@ -181,7 +197,7 @@ class Listener:
                 connection.socket = stream
                 caller = Caller(connection.address, True, _peer_certificate(stream), stream.version() or "")
             engine = Association(is_requestor=False, limits=self._wire_limits)
-            connection.wire = SocketWire(stream, engine, self._timeouts)
+            connection.wire = SocketWire(stream, engine, self._timeouts, claim=partial(self._claim, connection))
             self._serve(connection.wire, caller)
         except LeadglassError as error:
             _log.info("connection from %s ended: %s", connection.address, error.message)

@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from leadglass.dicom.association import Association, Buffer
 from leadglass.dicom.events import Event
@@ -28,12 +28,20 @@ _JOIN_BYTES = 16 << 10
 class SocketWire:
     """A socket joined with an association engine; implements `ports.Wire`. One thread at a time."""
 
-    def __init__(self, connection: socket.socket, engine: Association, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        engine: Association,
+        timeouts: Timeouts,
+        *,
+        claim: Callable[[str], bool] = lambda _node: True,
+    ) -> None:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection = connection
         self._timeouts = timeouts
         self.engine = engine
+        self.claim = claim
         self._events: deque[Event] = deque()
         self._buffer: bytearray | None = None
         self.opened_at = time.monotonic()

@@ -10,7 +10,7 @@ Times are microseconds since 1970 UTC. Object, scope and key ids are 16 random b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -303,6 +303,10 @@ class Wire(Protocol):
     engine: Association
     is_busy: bool
     """Set while work is done for the peer, so that the connection is not evicted as idle."""
+
+    @property
+    def claim(self) -> Callable[[str], bool]:
+        """Take one of a node's places; gives False when they are all at work."""
 
     def next_event(self, *, timeout_seconds: float | None = None) -> Event:
         """Wait for the next event. A data fragment is valid until the next call."""

@@ -49,6 +49,10 @@ _STATUS_HELD = 0xC1A0
 """Error: Cannot Understand (Cxxx), ours for "held": the hub keeps evidence, the sender keeps its object."""
 
 
+_TRY_AGAIN = (2, 3, 1)
+"""Rejected for now by the presentation provider: temporary congestion (PS3.8 table 9-21)."""
+
+
 def serve_association(desk: Desk, wire: Wire, caller: Caller) -> None:
     """Serve one connection until it ends; every way it can end is recorded."""
     try:
@@ -80,6 +84,11 @@ def _admit(desk: Desk, wire: Wire, caller: Caller, request: AssociateRequest) ->
         is_tls=caller.is_tls,
     )
     match answer:
+        case Welcome(node=node) if not wire.claim(node.name):
+            sentence = "Every association this node may have is at work."
+            wire.send(wire.engine.reject(*_TRY_AGAIN))
+            desk.turned_away(caller, "pool-full", sentence, calling=calling, called=request.called_ae_title)
+            return None
         case Welcome(node=node):
             wire.send(wire.engine.accept(negotiate(request, node.permissions)))
             desk.note(
