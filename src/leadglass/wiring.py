@@ -17,13 +17,13 @@ from types import TracebackType
 from leadglass.audit import AuditEvent, AuditKind
 from leadglass.config import render_default
 from leadglass.dicom.association import WireLimits
-from leadglass.edge import keystore
+from leadglass.edge import health, keystore
 from leadglass.edge.accounts import AccountFile, Role
 from leadglass.edge.blobs import open_blobs
 from leadglass.edge.clock import SystemClock, system_random
 from leadglass.edge.database import SqlCatalogue
 from leadglass.edge.decoder import Decoder
-from leadglass.edge.health import Check, SiteUnderReview, examine
+from leadglass.edge.health import SiteUnderReview, examine
 from leadglass.edge.jobs import Job
 from leadglass.edge.keystore import Root
 from leadglass.edge.listener import Listener, ListenerLimits
@@ -160,7 +160,7 @@ class Hub:
         """Settle what a crash left in staging. Only the serving process may do it, before it serves."""
         return recover(self.catalogue, self.blobs, self.clock)
 
-    def checks(self, *, verifies_ledger: bool = False) -> list[Check]:
+    def checks(self, *, verifies_ledger: bool = False) -> list[health.Check]:
         """Look the site over."""
         site = self.site
         review = SiteUnderReview(
@@ -286,7 +286,7 @@ class Running:
 
     def _open_web(self, host: str, port: int) -> WebServer:
         from leadglass.console.app import create_app
-        from leadglass.console.services import Services, SiteFacts
+        from leadglass.console.services import Check, Services, SiteFacts
 
         hub, config = self._hub, self._hub.site.config
         facts = SiteFacts(
@@ -307,6 +307,6 @@ class Running:
             decoder=hub.decoder,
             clock=hub.clock,
             site=facts,
-            checks=hub.checks,
+            checks=lambda: [Check(c.name, c.state.value, c.detail) for c in hub.checks()],
         )
         return WebServer(create_app(services), host, port, hub.identity.web_context)

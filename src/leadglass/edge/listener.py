@@ -201,7 +201,7 @@ class Listener:
             self._serve(connection.wire, caller)
         except LeadglassError as error:
             _log.info("connection from %s ended: %s", connection.address, error.message)
-        except Exception:  # one association's fault never takes the listener down
+        except Exception:  # noqa: BLE001 - one association's fault never takes the listener down
             _log.exception("association thread failed")
         finally:
             with self._lock:

@@ -42,7 +42,8 @@ def answer(
     desk: Desk, wire: Wire, node: Node, context_id: int, command: NActionRQ, identifier: bytes, syntax_uid: str
 ) -> None:
     """Take a commitment request: durable first, then acknowledged."""
-    status, transaction, references = Status.SUCCESS, "", ()
+    status, transaction = Status.SUCCESS, ""
+    references: References = ()
     if command.sop_class_uid != STORAGE_COMMITMENT or command.sop_instance_uid != WELL_KNOWN_INSTANCE:
         status = Status.NO_SUCH_SOP_INSTANCE
     elif command.action_type_id != _REQUEST:
@@ -150,7 +151,7 @@ class Committer:
             )
             catalogue.commitment_failed(commitment.commitment_id, error.message, due_at_us, event)
             return 0
-        detail = {"objects": len(commitment.references), "failed": failures}
+        detail: dict[str, str | int] = {"objects": len(commitment.references), "failed": failures}
         catalogue.commitment_done(commitment.commitment_id, _event(self.clock, commitment.node, "reported", detail))
         return 1
 

@@ -1,8 +1,9 @@
 """A study arrives: inspected and sealed while it comes, decided on, recorded, and only then acknowledged.
 
 The order is the promise (see `Reception.finish`): sealed bytes durable in staging, catalogue and ledger
-committed in one transaction, then success; `settle` gives the object its place a moment later. Plaintext reaches no disk and an object is
-never held whole: fragments pass through the inspector and the sealer and are gone.
+committed in one transaction, then success; `settle` gives the object its place a moment later. Plaintext
+reaches no disk and an object is never held whole: fragments pass through the inspector and the sealer and are
+gone.
 """
 
 from __future__ import annotations

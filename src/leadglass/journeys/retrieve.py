@@ -6,7 +6,7 @@ a frame of a large object is read without the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from leadglass.archive.envelope import Opener
@@ -33,7 +33,7 @@ class OpenedObject:
         return self._opener.footer.dataset_offset
 
     @property
-    def frames(self) -> tuple[Ranges, ...]:
+    def frames(self) -> Sequence[Ranges]:
         """Give the (offset, length) ranges of each frame in the file; empty where it is not laid out by frames."""
         return self._opener.footer.frames
 

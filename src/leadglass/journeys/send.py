@@ -134,7 +134,7 @@ def store_on(
     pieces = item.stream_dataset() if as_stored else rewrite(item, context.transfer_syntax)
     command = CStoreRQ(
         message_id=message_id,
-        sop_class_uid=record.sop_class_uid,
+        sop_class_uid=context.abstract_syntax,
         sop_instance_uid=record.sop_instance_uid,
         priority=0,
         move_originator_ae_title=None if originator is None else originator.ae_title,

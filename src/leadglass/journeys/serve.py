@@ -57,8 +57,8 @@ def serve_association(desk: Desk, wire: Wire, caller: Caller) -> None:
     """Serve one connection until it ends; every way it can end is recorded."""
     try:
         event = wire.next_event()
-    except PeerError as error:
-        desk.turned_away(caller, error.code, error.message)
+    except PeerError as late:
+        desk.turned_away(caller, late.code, late.message)
         return
     match event:
         case AssociateRequested(request=request):
