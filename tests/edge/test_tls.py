@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -127,8 +128,9 @@ def saying(text: bytes) -> Callable[[socket.socket], None]:
     """Give a client that does not speak TLS."""
 
     def call(stream: socket.socket) -> None:
-        stream.sendall(text)
-        stream.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # the door may have closed already
+            stream.sendall(text)
+            stream.shutdown(socket.SHUT_WR)
 
     return call
 
