@@ -158,7 +158,7 @@ class Hub:
 
     def recover(self) -> Recovered:
         """Settle what a crash left in staging. Only the serving process may do it, before it serves."""
-        return recover(self.catalogue, self.blobs, self.clock)
+        return recover(self.catalogue, self.blobs, self.clock, self.policy)
 
     def checks(self, *, verifies_ledger: bool = False) -> list[health.Check]:
         """Look the site over."""

@@ -1,11 +1,26 @@
-"""After a crash: the catalogue says which staged objects were acknowledged; those are promoted, the rest removed."""
+"""After a crash or a power cut: what was acknowledged is there, what was not is gone, and nobody has to do anything.
+
+A staged object whose row is in the catalogue is promoted. One without a row that opens to its last byte may have
+been acknowledged before its row was durable: the row is made again from the description in the sealed object.
+Anything else never arrived whole and is removed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from leadglass.archive.catalogue import decode_description
+from leadglass.archive.envelope import Opener
 from leadglass.audit import AuditEvent, AuditKind
-from leadglass.journeys.ports import Blobs, Catalogue, Clock
+from leadglass.errors import IntegrityError, NotFound
+from leadglass.finding import Assessed
+from leadglass.gateway.decision import Forward, decide
+from leadglass.gateway.policy import Policy
+from leadglass.journeys.ports import Admission, Blobs, Catalogue, Clock, Duplicate, ObjectRecord, ObjectState
+from leadglass.malware.verdict import verdict_of
+
+_MODALITY = 0x00080060
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,29 +28,78 @@ class Recovered:
     """What a start found in staging."""
 
     promoted: int = 0
+    restored: int = 0
     removed: int = 0
 
 
-def recover(catalogue: Catalogue, blobs: Blobs, clock: Clock) -> Recovered:
-    """Settle what a crash left behind. Run while nobody receives."""
-    promoted = removed = 0
+def recover(catalogue: Catalogue, blobs: Blobs, clock: Clock, policy: Callable[[], Policy]) -> Recovered:
+    """Settle what a crash left behind. Only the serving process does it, before it serves."""
+    promoted = restored = removed = 0
     for object_id in blobs.staged():
-        staging = blobs.resume(object_id)
         if catalogue.has_object(object_id):
-            staging.promote()
+            blobs.resume(object_id).promote()
             promoted += 1
-        else:
-            staging.discard()
+            continue
+        record = _described(catalogue, blobs, object_id)
+        if record is None or isinstance(catalogue.admit(_admission(record, clock, policy())), Duplicate):
+            blobs.resume(object_id).discard()
             removed += 1
-    if promoted or removed:
-        catalogue.record(
-            AuditEvent(
-                kind=AuditKind.HUB_RECOVERED,
-                at_us=clock.now_us(),
-                actor="hub",
-                subject=None,
-                outcome="recovered",
-                detail={"promoted": promoted, "removed": removed},
-            )
+        else:
+            catalogue.flush()
+            blobs.resume(object_id).promote()
+            restored += 1
+    if promoted or restored or removed:
+        detail: dict[str, str | int] = {"promoted": promoted, "restored": restored, "removed": removed}
+        catalogue.record(AuditEvent(AuditKind.HUB_RECOVERED, clock.now_us(), "hub", None, "recovered", detail))
+    return Recovered(promoted, restored, removed)
+
+
+def _described(catalogue: Catalogue, blobs: Blobs, object_id: bytes) -> ObjectRecord | None:
+    """Read what a staged object says of itself, None where it is not whole."""
+    try:
+        opener = Opener(
+            lambda offset, length: blobs.read_at(object_id, offset, length),
+            blobs.size(object_id),
+            catalogue.scope_key,
+            expected_object_id=object_id,
         )
-    return Recovered(promoted, removed)
+        opener.verify()
+        known = decode_description(opener.footer.description)
+    except (IntegrityError, NotFound):
+        return None
+    is_held = opener.scope_id == catalogue.quarantine_scope().scope_id
+    return ObjectRecord(
+        object_id=object_id,
+        state=ObjectState.HELD if is_held else ObjectState.ARCHIVED,
+        sop_instance_uid=known.sop_instance_uid,
+        sop_class_uid=known.sop_class_uid,
+        transfer_syntax_uid=known.transfer_syntax_uid,
+        study_instance_uid=known.study_instance_uid,
+        series_instance_uid=known.series_instance_uid,
+        source=known.source,
+        received_at_us=known.received_at_us,
+        length_bytes=known.length_bytes,
+        digest=known.digest,
+        attributes=known.attributes,
+        findings=known.findings,
+        reason=known.reason,
+    )
+
+
+def _admission(record: ObjectRecord, clock: Clock, policy: Policy) -> Admission:
+    is_held = record.state is ObjectState.HELD
+    kind = AuditKind.OBJECT_HELD if is_held else AuditKind.OBJECT_RECEIVED
+    detail: dict[str, str | int] = {"length": record.length_bytes, "restored": "from the sealed object"}
+    event = AuditEvent(kind, clock.now_us(), record.source, record.object_id, record.state.value, detail)
+    inspection = Assessed(record.findings)
+    decision = decide(
+        policy,
+        source_node=record.source,
+        sop_class=record.sop_class_uid,
+        modality=record.attributes.get(_MODALITY, ""),
+        inspection=inspection,
+        verdict=verdict_of(inspection),
+        now_us=clock.now_us(),
+    )
+    deliver_to = decision.destinations if isinstance(decision, Forward) and not is_held else ()
+    return Admission(record, event, deliver_to)
