@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from leadglass.archive.levels import COMPUTED, KEPT, Level
+from leadglass.archive.levels import COMPUTED, KEPT, KEPT_ANYWHERE, Level
 from leadglass.errors import IntegrityError
 from leadglass.finding import Finding, Severity
 
-KEPT_TAGS: frozenset[int] = frozenset().union(*KEPT.values())
+KEPT_TAGS = KEPT_ANYWHERE
 """Every attribute a walk should keep for the catalogue."""
 
 VALUE_CHARACTERS_MAX = 512
@@ -97,7 +97,8 @@ def encode_description(record: Describable) -> bytes:
         value["reason"] = record.reason
     if record.findings:
         value["findings"] = [
-            [f.id, f.cls, int(f.severity), f.claim, f.offset, f.length, f.element, f.control] for f in record.findings[:FINDINGS_MAX]
+            [f.id, f.cls, int(f.severity), f.claim, f.offset, f.length, f.element, f.control]
+            for f in record.findings[:FINDINGS_MAX]
         ]
     return _dumps(value)
 

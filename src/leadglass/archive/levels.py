@@ -67,6 +67,9 @@ KEPT = {
 }  # fmt: skip
 """Attributes kept in the catalogue: the required and the usual optional keys, and what a list of images shows."""
 
+KEPT_ANYWHERE: frozenset[int] = frozenset().union(*KEPT.values())
+"""What an object itself can tell, at any level."""
+
 LEVEL_TAGS = {level: KEPT[level] | COMPUTED[level] for level in Level}
 """Everything that can be asked at a level of its own."""
 

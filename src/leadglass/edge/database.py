@@ -20,7 +20,7 @@ from leadglass.edge.database_outbox import Outbox
 from leadglass.edge.database_queries import Finder
 from leadglass.edge.database_store import Store
 from leadglass.edge.database_vault import Vault
-from leadglass.edge.schema import INSTANCES, STUDIES, upgrade
+from leadglass.edge.schema import INSTANCES, NOT_ARCHIVED, STUDIES, upgrade
 from leadglass.gateway.node import Node
 from leadglass.journeys.ports import (
     Admission,
@@ -50,7 +50,7 @@ class SqlCatalogue:
         self._objects = ObjectRows(store, self._vault, self._evidence)
         self._finder = Finder(store, self._vault, self._objects)
         self._outbox = Outbox(store, self._vault, self._evidence, clock)
-        self._register = Register(store, self._evidence)
+        self._register = Register(store, self._vault, self._evidence)
 
     # objects
 
@@ -82,7 +82,7 @@ class SqlCatalogue:
 
     def scope(self, study_instance_uid: str, patient_id: str, issuer: str) -> Scope:
         """Give the study's key, made durably at first sight."""
-        return self._vault.scope(study_instance_uid, patient_id, issuer)
+        return self._vault.filed(study_instance_uid, patient_id, issuer).scope
 
     def scope_key(self, scope_id: bytes) -> bytes:
         """Unwrap a scope or quarantine key by id."""
@@ -109,12 +109,13 @@ class SqlCatalogue:
     def counts(self) -> Mapping[str, int]:
         """Count objects by state, studies, deliveries and ledger entries."""
         with self._store.reading() as connection:
-            states = connection.execute(select(INSTANCES.c.state, func.count()).group_by(INSTANCES.c.state)).all()
-            studies = connection.execute(
-                select(func.count()).select_from(STUDIES).where(STUDIES.c.sealed.is_not(None))
-            ).scalar()
-        counts = {state.value: 0 for state in ObjectState} | {state: count for state, count in states}
-        return counts | {"studies": studies or 0, "ledger": self._evidence.count()} | self._outbox.waiting_counts()
+            unusual = select(INSTANCES.c.state, func.count()).where(NOT_ARCHIVED).group_by(INSTANCES.c.state)
+            states = connection.execute(unusual).tuples().all()
+            totals = select(func.count(), func.sum(STUDIES.c.archived)).where(STUDIES.c.archived > 0)
+            studies, archived = connection.execute(totals).tuples().one()
+        counts = {state.value: 0 for state in ObjectState} | dict(states)
+        counts |= {ObjectState.ARCHIVED.value: int(archived or 0), "studies": studies}
+        return counts | {"ledger": self._evidence.count()} | self._outbox.waiting_counts()
 
     # evidence
 

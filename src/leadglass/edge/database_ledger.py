@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,6 +22,9 @@ from leadglass.journeys.ports import Clock, LedgerLine
 _PAGE = 2_000
 _PLACE = b"ledger|"
 
+HEAD_EVERY = 4_096
+"""Entries after which a head is signed without being asked: what a thief of the folder could cut off unseen."""
+
 
 class Evidence:
     """Append, read, head and verify the ledger."""
@@ -28,8 +32,11 @@ class Evidence:
     def __init__(self, store: Store, vault: Vault, root: Key, clock: Clock) -> None:
         self._store, self._vault, self._clock = store, vault, clock
         self._signer = Ed25519PrivateKey.from_private_bytes(root.derive("leadglass ledger head").value)
-        self._last = Prepared(select(LEDGER.c.seq, LEDGER.c.hash).order_by(LEDGER.c.seq.desc()).limit(1), store.dialect)
+        last = select(LEDGER.c.seq, LEDGER.c.hash).order_by(LEDGER.c.seq.desc()).limit(1)
+        self._last = Prepared(last, store.dialect, is_query=True)
         self._insert = Prepared(insert(LEDGER), store.dialect)
+        self._unsigned = 0
+        self._signing = threading.Lock()
 
     def sealed(self, event: AuditEvent) -> bytes:
         """Seal an event's details, before the transaction."""
@@ -38,8 +45,11 @@ class Evidence:
 
     def append(self, connection: Connection, event: AuditEvent, sealed: bytes) -> None:
         """Add one entry in the transaction of what it records."""
-        last = self._last.run(connection, {}).first()
-        head = ChainHead() if last is None else ChainHead(last[0], bytes(last[1]))
+        self._unsigned += 1
+        head = ChainHead()
+        for seq, digest in self._last.run(connection, {}):
+            assert isinstance(seq, int) and isinstance(digest, bytes)
+            head = ChainHead(seq, digest)
         entry = head.append(event.at_us, event.kind.value, event.subject, sealed)
         self._insert.run(
             connection,
@@ -57,6 +67,7 @@ class Evidence:
         """Append one event; durable on return."""
         sealed = self.sealed(event)
         self._store.write(lambda connection: self.append(connection, event, sealed))
+        self.sign_when_due()
 
     def lines(self, *, subject: bytes | None, limit: int, newest_first: bool) -> list[LedgerLine]:
         """Read opened entries."""
@@ -80,6 +91,15 @@ class Evidence:
             str(opened["outcome"]),
             detail if isinstance(detail, dict) else {},
         )
+
+    def sign_when_due(self) -> None:
+        """Sign a head when enough was added since the last; others go on meanwhile."""
+        if self._unsigned >= HEAD_EVERY and self._signing.acquire(blocking=False):
+            try:
+                self._unsigned = 0
+                self.sign_head()
+            finally:
+                self._signing.release()
 
     def sign_head(self) -> None:
         """Sign where the ledger stands now; nothing to do when nothing was added."""

@@ -1,8 +1,12 @@
-"""The nodes a site knows, as rows. AE titles and addresses are no patient data and stand in the clear."""
+"""The nodes a site knows, as rows.
+
+The AE title stands in the clear; what a node may do is sealed under the site's key, not because it is secret but
+so that whoever can write to the database file cannot let a node in.
+"""
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.engine import Connection
@@ -10,6 +14,7 @@ from sqlalchemy.engine import Connection
 from leadglass.audit import AuditEvent
 from leadglass.edge.database_ledger import Evidence
 from leadglass.edge.database_store import Store
+from leadglass.edge.database_vault import Vault
 from leadglass.edge.schema import NODES
 from leadglass.errors import NotFound
 from leadglass.gateway.node import Node, NodeState, Permission
@@ -18,30 +23,32 @@ from leadglass.gateway.node import Node, NodeState, Permission
 class Register:
     """Nodes, each change with its ledger entry."""
 
-    def __init__(self, store: Store, evidence: Evidence) -> None:
-        self._store, self._evidence = store, evidence
+    def __init__(self, store: Store, vault: Vault, evidence: Evidence) -> None:
+        self._store, self._vault, self._evidence = store, vault, evidence
 
     def nodes(self) -> list[Node]:
         """List every node by name."""
         with self._store.reading() as connection:
-            return [
-                _node(record) for record in connection.execute(select(NODES.c.record).order_by(NODES.c.name)).scalars()
-            ]
+            rows = connection.execute(select(NODES).order_by(NODES.c.name)).all()
+        return [self._node(row.name, row.sealed) for row in rows]
 
     def node(self, name: str) -> Node | None:
         """Give one node, or None."""
         with self._store.reading() as connection:
-            record = connection.execute(select(NODES.c.record).where(NODES.c.name == name)).scalar()
-        return None if record is None else _node(record)
+            sealed = connection.execute(select(NODES.c.sealed).where(NODES.c.name == name)).scalar()
+        return None if sealed is None else self._node(name, sealed)
+
+    def _node(self, name: str, sealed: bytes) -> Node:
+        return _node(self._vault.open(_place(name), sealed))
 
     def put_node(self, node: Node, event: AuditEvent) -> None:
         """Add or replace a node."""
-        sealed, record = self._evidence.sealed(event), _record(node)
+        sealed, record = self._evidence.sealed(event), self._vault.seal(_place(node.name), _record(node))
 
         def put(connection: Connection) -> None:
-            changed = connection.execute(update(NODES).where(NODES.c.name == node.name).values(record=record))
+            changed = connection.execute(update(NODES).where(NODES.c.name == node.name).values(sealed=record))
             if not changed.rowcount:
-                connection.execute(insert(NODES).values(name=node.name, record=record))
+                connection.execute(insert(NODES).values(name=node.name, sealed=record))
             self._evidence.append(connection, event, sealed)
 
         self._store.write(put)
@@ -58,26 +65,28 @@ class Register:
         self._store.write(remove)
 
 
-def _record(node: Node) -> str:
-    return json.dumps(
-        {
-            "name": node.name,
-            "state": node.state.value,
-            "host": node.host,
-            "port": node.port,
-            "fingerprint": node.fingerprint,
-            "addresses": list(node.addresses),
-            "permissions": sorted(node.permissions),
-            "plaintext": node.plaintext,
-            "seen_at_us": node.seen_at_us,
-            "note": node.note,
-        }
-    )
+def _place(name: str) -> bytes:
+    return b"node|" + name.encode()
 
 
-def _node(record: str) -> Node:
-    value = json.loads(record)
-    value["state"] = NodeState(value["state"])
-    value["addresses"] = tuple(value["addresses"])
-    value["permissions"] = frozenset(map(Permission, value["permissions"]))
-    return Node(**value)
+def _record(node: Node) -> dict[str, object]:
+    return {
+        "name": node.name,
+        "state": node.state.value,
+        "host": node.host,
+        "port": node.port,
+        "fingerprint": node.fingerprint,
+        "addresses": list(node.addresses),
+        "permissions": sorted(node.permissions),
+        "plaintext": node.plaintext,
+        "seen_at_us": node.seen_at_us,
+        "note": node.note,
+    }
+
+
+def _node(record: dict[str, object]) -> Node:
+    fields: dict[str, Any] = dict(record)
+    fields["state"] = NodeState(fields["state"])
+    fields["addresses"] = tuple(fields["addresses"])
+    fields["permissions"] = frozenset(map(Permission, fields["permissions"]))
+    return Node(**fields)

@@ -2,11 +2,13 @@
 
 Writers submit work; whoever gets the write lock first commits the work of all that wait, in one transaction,
 so four senders cost one sync and a single sender never changes threads. SQLite runs in WAL with
-synchronous=FULL; several processes may open one site, and each transaction takes the write lock at its start.
+synchronous=NORMAL: a commit outlives the process, and after `flush`, which syncs the log, a power cut too. Several
+processes may open one site; each transaction takes the write lock at its start.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections import deque
@@ -17,12 +19,15 @@ from typing import Generic, Protocol, TypeVar
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 from sqlalchemy.sql import ClauseElement
 
 from leadglass.errors import IntegrityError, StorageError, StorageFull
 
 BATCH_MAX = 256
 BUSY_SECONDS = 30
+LOG_PAGES_MAX = 16_384
+"""Pages (4 KiB) of the log after which a commit checkpoints by itself; `checkpoint` is called long before that."""
 
 _LEDGER_LOCK = 0x4C474C31
 """Advisory lock of PostgreSQL that stands for SQLite's single writer ("LGL1")."""
@@ -44,14 +49,15 @@ class _Cursor(Protocol):
 class Prepared:
     """A Core statement compiled once and run by the driver alone: a fifth of the cost of `Connection.execute`.
 
-    Parameters are the names of its `bindparam`s.
+    Parameters are the names of its `bindparam`s; constants of the statement (a LIMIT) need no value.
     """
 
-    __slots__ = ("_is_query", "_names", "_sql")
+    __slots__ = ("_constants", "_is_query", "_names", "_sql")
 
     def __init__(self, statement: ClauseElement, dialect: Dialect, *, is_query: bool = False) -> None:
         compiled = statement.compile(dialect=dialect)
         self._sql = str(compiled)
+        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
         self._names: tuple[str, ...] | None = None
         self._is_query = is_query
         positions = getattr(compiled, "positiontup", None)
@@ -60,6 +66,8 @@ class Prepared:
 
     def run(self, connection: Connection, values: Mapping[str, object]) -> list[tuple[object, ...]]:
         """Execute; gives the rows of a query."""
+        if self._constants:
+            values = {**self._constants, **values}
         cursor: _Cursor = connection.connection.cursor()
         try:
             cursor.execute(self._sql, values if self._names is None else tuple([values[name] for name in self._names]))
@@ -69,10 +77,11 @@ class Prepared:
 
 
 class _Submission(Generic[R]):
-    __slots__ = ("error", "is_done", "result", "work")
+    __slots__ = ("error", "is_done", "is_durable", "result", "work")
 
-    def __init__(self, work: Callable[[Connection], R]) -> None:
+    def __init__(self, work: Callable[[Connection], R], *, is_durable: bool) -> None:
         self.work = work
+        self.is_durable = is_durable
         self.is_done = False
         self.result: list[R] = []
         self.error: BaseException | None = None
@@ -88,11 +97,16 @@ class Store:
             self._writer = create_engine(url, pool_size=1, max_overflow=0, connect_args=arguments)
             self._reader = create_engine(url, pool_size=8, max_overflow=56, connect_args=arguments)
             _tune_sqlite(self._writer, "BEGIN IMMEDIATE")
+            self._checkpointer = create_engine(url, poolclass=NullPool, connect_args=arguments)
             _tune_sqlite(self._reader, "BEGIN")
+            _tune_sqlite(self._checkpointer, "")
         else:
             self._writer = create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True)
             self._reader = create_engine(url, pool_size=8, max_overflow=56, pool_pre_ping=True)
+            self._checkpointer = self._reader
             event.listen(self._writer, "begin", _take_turn)
+        database = self._writer.url.database
+        self._log = f"{database}-wal" if is_sqlite and database else None
         self._waiting: deque[_Submission[object]] = deque()
         self._write_lock = threading.Lock()
 
@@ -115,13 +129,13 @@ class Store:
         except (DBAPIError, sqlite3.Error) as error:
             raise translated(error) from error
 
-    def write(self, work: Callable[[Connection], R]) -> R:
-        """Run work in a transaction that is durable on return, possibly together with others' work.
+    def write(self, work: Callable[[Connection], R], *, is_durable: bool = True) -> R:
+        """Run work in a transaction, possibly together with others' work; a durable one survives a power cut on return.
 
         Work may be run again if something it shared a transaction with failed, so it must not act outside it.
         Raises what the work raises, StorageFull or StorageError; then nothing of it is left.
         """
-        mine = _Submission(work)
+        mine = _Submission(work, is_durable=is_durable)
         self._waiting.append(mine)  # type: ignore[arg-type]  # the queue never looks at a result
         with self._write_lock:
             if not mine.is_done:
@@ -147,6 +161,8 @@ class Store:
             with self._writer.begin() as connection:
                 for submission in batch:
                     submission.result = [submission.work(connection)]
+            if any(submission.is_durable for submission in batch):
+                self.flush()
         except (DBAPIError, sqlite3.Error) as error:
             failed = translated(error)
             failed.__cause__ = error
@@ -155,8 +171,36 @@ class Store:
             return error
         return None
 
+    def flush(self) -> None:
+        """Make every commit so far survive a power cut; raises StorageError."""
+        if self._log is None:
+            return  # the server's own commits are durable
+        try:
+            handle = os.open(self._log, os.O_RDWR)  # SQLite holds no lock on the log, so closing it again is harmless
+            try:
+                os.fdatasync(handle)
+            finally:
+                os.close(handle)
+        except FileNotFoundError:
+            return  # checkpointed and closed: all of it is in the database file, synced
+        except OSError as error:
+            raise StorageError(
+                "The catalogue's log does not reach the disk.", hint="Run `leadglass doctor`."
+            ) from error
+
+    def checkpoint(self) -> None:
+        """Move the log into the database file, as far as nobody reads or writes it now."""
+        if self._log is None:
+            return
+        try:
+            with self._checkpointer.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+        except (DBAPIError, sqlite3.Error) as error:
+            raise translated(error) from error
+
     def close(self) -> None:
         """Close every connection."""
+        self._checkpointer.dispose()
         self._reader.dispose()
         self._writer.dispose()
 
@@ -167,17 +211,19 @@ def _tune_sqlite(engine: Engine, begin: str) -> None:
         connection.isolation_level = None
         for pragma in (
             "journal_mode=WAL",
-            "synchronous=FULL",
+            "synchronous=NORMAL",
             "temp_store=MEMORY",
             "secure_delete=FAST",
             "cache_size=-16384",
             "mmap_size=0",
+            f"wal_autocheckpoint={LOG_PAGES_MAX}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        if begin:
+            connection.exec_driver_sql(begin)
 
 
 def _take_turn(connection: Connection) -> None:

@@ -5,134 +5,213 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from sqlalchemy import insert, select
 from sqlalchemy.engine import Connection, Row
 
-from leadglass.archive.keys import IndexKey, Key, KeyKind, KeyRow, KeyState, KeyTree, Patient, RecordKey, first_rows
+from leadglass.archive.keys import Key, KeyKind, KeyRow, KeyState, KeyTree, Patient, RecordKey, first_rows
 from leadglass.archive.keys import Scope as KeyScope
+from leadglass.archive.matching import canonical
 from leadglass.edge.database_store import Store
 from leadglass.edge.schema import KEYS, PATIENTS, STUDIES
-from leadglass.errors import NotFound
+from leadglass.errors import IntegrityError, NotFound
 from leadglass.journeys.ports import Clock, Random, Scope
 
 PATIENTS_OPEN_MAX = 20_000
 SCOPES_OPEN_MAX = 4_096
+STUDIES_FILED_MAX = 4_096
 
-K = TypeVar("K")
+K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Recent(OrderedDict[K, V]):
-    """A bounded map that forgets what was used longest ago. Thread-safe."""
+class Recent(Generic[K, V]):
+    """A bounded map that forgets what was used longest ago. Thread-safe; two may make the same value at once."""
 
     def __init__(self, length_max: int) -> None:
-        super().__init__()
+        self._known: OrderedDict[K, V] = OrderedDict()
         self._length_max = length_max
         self._lock = threading.Lock()
 
+    def get(self, key: K) -> V | None:
+        """Give what is known, or None."""
+        with self._lock:
+            value = self._known.get(key)
+            if value is not None:
+                self._known.move_to_end(key)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        """Keep a value."""
+        with self._lock:
+            self._known[key] = value
+            if len(self._known) > self._length_max:
+                self._known.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._known.clear()
+
     def recall(self, key: K, make: Callable[[], V]) -> V:
         """Give what is known, or make and keep it."""
-        with self._lock:
-            if key in self:
-                self.move_to_end(key)
-                return self[key]
-        value = make()
-        with self._lock:
-            self[key] = value
-            while len(self) > self._length_max:
-                self.popitem(last=False)
+        value = self.get(key)
+        if value is None:
+            value = make()
+            self.put(key, value)
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A study of a patient, with its rows and open keys."""
+
+    patient_row_id: int
+    study_row_id: int
+    patient: Patient
+    scope: Scope
+
+
 class Vault:
-    """The key side of the catalogue."""
+    """The key side of the catalogue. It keeps open what was used lately; a restart forgets erased keys."""
 
     def __init__(self, store: Store, root: Key, clock: Clock, random: Random) -> None:
         self._store = store
         self._clock = clock
         self.tree = store.write(lambda connection: _open_tree(connection, root, clock, random))
-        self.index: IndexKey = self.tree.index
         self.record: RecordKey = self.tree.record
+        """Seals what belongs to no patient."""
         self._patients: Recent[bytes, Patient] = Recent(PATIENTS_OPEN_MAX)
+        self._patient_keys: Recent[int, bytes] = Recent(PATIENTS_OPEN_MAX)
         self._scopes: Recent[bytes, Scope] = Recent(SCOPES_OPEN_MAX)
-        self.patient_keys: Recent[int, bytes] = Recent(PATIENTS_OPEN_MAX)
-        """Key ids by the row id of the patient."""
+        self._studies: Recent[tuple[str, str, str], Filed] = Recent(STUDIES_FILED_MAX)
+
+    def token(self, label: str, text: str) -> bytes:
+        """Give the search token of a value."""
+        return self.tree.index.token(label, canonical(text))
+
+    def patient_token(self, patient_id: str, issuer: str) -> bytes:
+        """Give the token of a patient: the id together with who issued it."""
+        return self.tree.index.token("patient", f"{canonical(patient_id)}\x1f{canonical(issuer)}")
+
+    # --- patients and studies -------------------------------------------------------------------------
 
     def patient(self, key_id: bytes) -> Patient:
         """Open a patient's key; raises NotFound when it was erased."""
         return self._patients.recall(key_id, lambda: self.tree.open_patient(self._row(key_id)))
+
+    def record_of(self, patient_row_id: int | None) -> RecordKey:
+        """Give the key that seals records of a patient's row, or the site's for None."""
+        if patient_row_id is None:
+            return self.record
+        return self.patient(self._patient_keys.recall(patient_row_id, lambda: self._key_id(patient_row_id))).record
+
+    def _key_id(self, patient_row_id: int) -> bytes:
+        query = select(PATIENTS.c.key_id).where(PATIENTS.c.id == patient_row_id)
+        with self._store.reading() as connection:
+            key_id: bytes | None = connection.execute(query).scalar()
+        if key_id is None:
+            raise IntegrityError("An object's patient row is missing.", hint="Restore the catalogue from a backup.")
+        return key_id
 
     def _row(self, key_id: bytes) -> KeyRow:
         with self._store.reading() as connection:
             row = connection.execute(select(KEYS).where(KEYS.c.id == key_id)).first()
         if row is None:
             raise NotFound("The key is not in the database.")
-        return _key_row(row)
+        return key_row(row)
+
+    def filed(self, study_instance_uid: str, patient_id: str, issuer: str) -> Filed:
+        """Give a study of a patient, made durably at first sight.
+
+        A Study Instance UID that comes with two patients is two studies: what is sealed for one patient is
+        never read or erased with another's key.
+        """
+        place = (study_instance_uid, patient_id, issuer)
+        known = self._studies.get(place)
+        if known is None:
+            study = self.token("study", study_instance_uid)
+            patient = self.patient_token(patient_id, issuer)
+            known = self._find(study, patient) or self._store.write(
+                lambda connection: self._make(connection, study, patient, self.token("patient-id", patient_id))
+            )
+            self._studies.put(place, known)
+        return known
+
+    def _find(self, study_token: bytes, patient_token: bytes) -> Filed | None:
+        query = (
+            select(STUDIES.c.id, STUDIES.c.scope_id, PATIENTS.c.id.label("patient_id"), PATIENTS.c.key_id)
+            .join(PATIENTS, PATIENTS.c.id == STUDIES.c.patient_id)
+            .where(STUDIES.c.token == study_token, PATIENTS.c.token == patient_token)
+        )
+        with self._store.reading() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        return Filed(row.patient_id, row.id, self.patient(row.key_id), self._scope(row.scope_id))
+
+    def _make(self, connection: Connection, study_token: bytes, patient_token: bytes, id_token: bytes) -> Filed:
+        patient_row_id, patient = self._patient_of(connection, patient_token, id_token)
+        query = select(STUDIES.c.id, STUDIES.c.scope_id).where(
+            STUDIES.c.token == study_token, STUDIES.c.patient_id == patient_row_id
+        )
+        known = connection.execute(query).first()
+        if known is not None:
+            return Filed(patient_row_id, known.id, patient, _scope(self._opened(connection, known.scope_id, patient)))
+        now_us = self._clock.now_us()
+        row, scope = self.tree.new_study(patient, now_us)
+        connection.execute(insert(KEYS).values(_key_values(row)))
+        values = {
+            "token": study_token,
+            "patient_id": patient_row_id,
+            "scope_id": scope.scope_id,
+            "archived": 0,
+            "length": 0,
+            "received_at": now_us,
+        }
+        added = connection.execute(insert(STUDIES).values(values)).inserted_primary_key
+        assert added is not None
+        return Filed(patient_row_id, added[0], patient, _scope(scope))
+
+    def _opened(self, connection: Connection, scope_id: bytes, patient: Patient) -> KeyScope:
+        row = connection.execute(select(KEYS).where(KEYS.c.id == scope_id)).one()
+        return self.tree.open_study(key_row(row), patient)
+
+    def _patient_of(self, connection: Connection, token: bytes, id_token: bytes) -> tuple[int, Patient]:
+        known = connection.execute(select(PATIENTS.c.id, PATIENTS.c.key_id).where(PATIENTS.c.token == token)).first()
+        if known is not None:
+            row = connection.execute(select(KEYS).where(KEYS.c.id == known.key_id)).one()
+            return known.id, self.tree.open_patient(key_row(row))
+        made, patient = self.tree.new_patient(self._clock.now_us())
+        connection.execute(insert(KEYS).values(_key_values(made)))
+        values = {"token": token, "id_token": id_token, "key_id": made.id}
+        added = connection.execute(insert(PATIENTS).values(values)).inserted_primary_key
+        assert added is not None
+        return added[0], patient
+
+    # --- scopes ---------------------------------------------------------------------------------------
 
     def scope_key(self, scope_id: bytes) -> bytes:
-        """Unwrap a study's or the quarantine's key by its id."""
+        """Unwrap a study's or the quarantine's key by its id; raises NotFound (erased) or IntegrityError."""
         if scope_id == self.tree.quarantine.scope_id:
-            return self.tree.quarantine.key
-        return self._scopes.recall(scope_id, lambda: self._open_scope(scope_id)).key
-
-    def _open_scope(self, scope_id: bytes) -> Scope:
-        row = self._row(scope_id)
-        return _scope(self.tree.open_study(row, self.patient(row.parent_id)))
+            return _scope(self.tree.quarantine).key
+        return self._scope(scope_id).key
 
     def quarantine_scope(self) -> Scope:
         """Give the quarantine key."""
         return _scope(self.tree.quarantine)
 
-    def scope(self, study_instance_uid: str, patient_id: str, issuer: str) -> Scope:
-        """Give a study's key; at first sight make it, with its patient's, durably."""
-        token = self.index.token("study", study_instance_uid)
+    def _scope(self, scope_id: bytes) -> Scope:
+        return self._scopes.recall(scope_id, lambda: self._open_scope(scope_id))
 
-        def make() -> Scope:
-            with self._store.reading() as connection:
-                known = connection.execute(select(STUDIES.c.scope_id).where(STUDIES.c.token == token)).scalar()
-            if known is not None:
-                return self._open_scope(known)
-            return self._store.write(lambda connection: self._make_scope(connection, token, patient_id, issuer))
+    def _open_scope(self, scope_id: bytes) -> Scope:
+        row = self._row(scope_id)
+        return _scope(self.tree.open_study(row, self.patient(row.parent_id)))
 
-        return self._scopes.recall(token, make)
-
-    def _make_scope(self, connection: Connection, token: bytes, patient_id: str, issuer: str) -> Scope:
-        known = connection.execute(select(STUDIES.c.scope_id).where(STUDIES.c.token == token)).scalar()
-        if known is not None:
-            row = _key_row(connection.execute(select(KEYS).where(KEYS.c.id == known)).one())
-            parent = _key_row(connection.execute(select(KEYS).where(KEYS.c.id == row.parent_id)).one())
-            return _scope(self.tree.open_study(row, self.tree.open_patient(parent)))
-        patient_row_id, patient = self._patient_of(connection, patient_id, issuer)
-        now_us = self._clock.now_us()
-        key_row, scope = self.tree.new_study(patient, now_us)
-        connection.execute(insert(KEYS).values(_key_values(key_row)))
-        connection.execute(
-            insert(STUDIES).values(token=token, patient_id=patient_row_id, scope_id=scope.scope_id, received_at=now_us)
-        )
-        return _scope(scope)
-
-    def _patient_of(self, connection: Connection, patient_id: str, issuer: str) -> tuple[int, Patient]:
-        token = self.patient_token(patient_id, issuer)
-        known = connection.execute(select(PATIENTS.c.id, PATIENTS.c.key_id).where(PATIENTS.c.token == token)).first()
-        if known is not None:
-            row = _key_row(connection.execute(select(KEYS).where(KEYS.c.id == known.key_id)).one())
-            return known.id, self.tree.open_patient(row)
-        key_row, patient = self.tree.new_patient(self._clock.now_us())
-        connection.execute(insert(KEYS).values(_key_values(key_row)))
-        added = connection.execute(
-            insert(PATIENTS).values(token=token, id_token=self.index.token("patient-id", patient_id), key_id=key_row.id)
-        )
-        assert added.inserted_primary_key is not None
-        return added.inserted_primary_key[0], patient
-
-    def patient_token(self, patient_id: str, issuer: str) -> bytes:
-        """Give the token of a patient: the id together with who issued it."""
-        return self.index.token("patient", f"{patient_id}\x1f{issuer}")
-
-    # --- records ------------------------------------------------------------------------------------
+    # --- site records ---------------------------------------------------------------------------------
 
     def seal(self, place: bytes, value: Mapping[str, object]) -> bytes:
         """Seal a small JSON value under the site's record key."""
@@ -146,14 +225,15 @@ class Vault:
 
 def _open_tree(connection: Connection, root: Key, clock: Clock, random: Random) -> KeyTree:
     site_level = [kind.value for kind in KeyKind if kind not in (KeyKind.PATIENT, KeyKind.STUDY)]
-    rows = [_key_row(row) for row in connection.execute(select(KEYS).where(KEYS.c.kind.in_(site_level)))]
+    rows = [key_row(row) for row in connection.execute(select(KEYS).where(KEYS.c.kind.in_(site_level)))]
     if not rows:
         rows = list(first_rows(root, random, clock.now_us()))
         connection.execute(insert(KEYS), [_key_values(row) for row in rows])
     return KeyTree(root, rows, random)
 
 
-def _key_row(row: Row[tuple[object, ...]]) -> KeyRow:
+def key_row(row: Row[tuple[object, ...]]) -> KeyRow:
+    """Read one row of `keys`."""
     return KeyRow(
         row.id, KeyKind(row.kind), row.parent_id, row.version, row.wrapped, row.created_at, KeyState(row.state)
     )
@@ -173,9 +253,3 @@ def _key_values(row: KeyRow) -> dict[str, object]:
 
 def _scope(scope: KeyScope) -> Scope:
     return Scope(scope.scope_id, scope.key)
-
-
-def key_rows(store: Store) -> Iterable[KeyRow]:
-    """List every key row (rotation, backup)."""
-    with store.reading() as connection:
-        return [_key_row(row) for row in connection.execute(select(KEYS))]
