@@ -11,7 +11,6 @@ from sqlalchemy.engine import Connection
 from leadglass.archive import levels
 from leadglass.edge.schema import SERIES, STUDIES
 
-
 COUNTED = frozenset().union(*levels.COMPUTED.values()) - {levels.MODALITIES_IN_STUDY, levels.SOP_CLASSES_IN_STUDY}
 """What is counted here; the two lists are in the study's record, whose filing keeps them."""
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from leadglass.dicom.association import Association, WireLimits
-from leadglass.edge.tls import handshake_failure_code
+from leadglass.edge.tls import handshake_failure_code, handshake_failure_sentence
 from leadglass.edge.wire import SocketWire
 from leadglass.errors import LeadglassError
 from leadglass.journeys.ports import Caller, Timeouts, Wire
@@ -214,7 +214,8 @@ class Listener:
         if self._is_closing:
             return
         code = "idle" if was_evicted else handshake_failure_code(error)
-        self._turned_away(caller, code, f"TLS handshake failed: {code}.")
+        sentence = "The connection was idle and gave way." if was_evicted else handshake_failure_sentence(error)
+        self._turned_away(caller, code, sentence)
 
 
 def _peer_certificate(stream: ssl.SSLSocket) -> bytes | None:

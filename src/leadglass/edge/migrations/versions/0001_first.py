@@ -52,6 +52,7 @@ def upgrade() -> None:
         _bytes("id_token"),
         _bytes("key_id"),
         _bytes("sealed", is_optional=True),
+        sa.UniqueConstraint("token"),
     )
     op.create_table(
         "studies",
@@ -143,7 +144,6 @@ def _create_indexes() -> None:
         ("ledger", "subject"),
     ):
         op.create_index(f"ix_{table}_{column}", table, [column])
-    op.create_index("ix_patients_token", "patients", ["token"], unique=True)
     is_unusual = sa.text("state != 'archived'")
     op.create_index(
         "ix_instances_unusual", "instances", ["state"], sqlite_where=is_unusual, postgresql_where=is_unusual
