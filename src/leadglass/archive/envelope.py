@@ -45,8 +45,8 @@ _FOOTER_BYTES_MAX = _FOOTER.size + DESCRIPTION_BYTES_MAX + FRAMES_MAX * 21 + TAG
 _NONCE = struct.Struct(">B2xQB")
 _ZERO_NONCE = bytes(12)
 
-_OUTPUT_BYTES = 1 << 20
-"""Sealed bytes handed to `write` at a time; a CT slice leaves in one call."""
+_OUTPUT_BYTES = 256 << 10
+"""Sealed bytes handed to `write` at a time, so that the disk begins while more arrives."""
 _TAIL_BYTES = 80 << 10
 """Read at once at the end of a file: the last chunk of 64 KiB and a usual footer."""
 _READ_BYTES = 1 << 20
@@ -105,8 +105,8 @@ class Sealer:
     seal: a data key and salt used twice would break the cipher.
     """
 
-    __slots__ = ("_aead", "_chunk", "_commitment_key", "_count", "_data_key", "_digest", "_filled", "_finished",
-                 "_held", "_length", "_limit", "_object_id", "_output", "_pending", "_salt", "_suite", "_write",
+    __slots__ = ("_aead", "_chunk", "_commitment_key", "_count", "_data_key", "_dataset_offset", "_digest", "_filled",
+                 "_finished", "_held", "_length", "_limit", "_object_id", "_output", "_pending", "_salt", "_suite", "_write",
                  "_written")  # fmt: skip
 
     def __init__(
@@ -132,8 +132,20 @@ class Sealer:
         self._output[:HEADER_BYTES] = bytes(HEADER_BYTES)
         self._filled = HEADER_BYTES
         self._digest = blake3()
+        self._dataset_offset = 0
         self._held = self._count = self._length = self._written = 0
         self._finished = False
+
+    @property
+    def digest(self) -> bytes:
+        """Give the BLAKE3 digest of the data set so far: the same content is the same whoever wrote its header."""
+        return self._digest.digest()
+
+    def begin_data_set(self) -> None:
+        """Say that what follows is the data set; what came before is its file header, and not part of the digest."""
+        assert not self._finished
+        self._dataset_offset = self._length
+        self._digest = blake3()
 
     def update(self, data: Buffer) -> None:
         """Take the next bytes of the plaintext; `data` is not kept after the call.
@@ -164,14 +176,12 @@ class Sealer:
         self._held = end - position
         self._pending[: self._held] = view[position:]
 
-    def finish(
-        self, *, scope: ScopeKey, dataset_offset: int, frames: Iterable[Ranges] = (), description: bytes = b""
-    ) -> Sealed:
+    def finish(self, *, scope: ScopeKey, frames: Iterable[Ranges] = (), description: bytes = b"") -> Sealed:
         """Seal the last chunk and the footer, hand them to `write`, and give the header to write at offset 0.
 
         LimitExceeded where there are too many frames or the description is too long: the object cannot be kept.
         """
-        assert not self._finished and 0 <= dataset_offset <= self._length
+        assert not self._finished
         table = frames if isinstance(frames, FrameTable) else FrameTable.of(frames)
         if len(description) > DESCRIPTION_BYTES_MAX:
             raise LimitExceeded("The object's description is longer than can be kept.", code="description")
@@ -179,10 +189,10 @@ class Sealer:
         self._finished = True
         self._seal(self._pending[: self._held], is_last=1)
         header = self._header(scope)
-        digest = self._digest.digest()
+        digest = self.digest
         encoding, frame_bytes = table.encode()
         plain = (
-            _FOOTER.pack(self._length, dataset_offset, digest, len(description), len(table), table.range_count,
+            _FOOTER.pack(self._length, self._dataset_offset, digest, len(description), len(table), table.range_count,
                          len(frame_bytes), encoding) + description + frame_bytes
         )  # fmt: skip
         trailer = _TRAILER.pack(len(plain) + TAG_BYTES, _TRAILER_MAGIC)
@@ -283,9 +293,10 @@ class Opener:
 
     def verify(self) -> None:
         """Open every chunk and compare the digest; IntegrityError says what was found."""
-        digest = blake3()
+        digest, skip = blake3(), self.footer.dataset_offset
         for piece in self._pieces(0, max(1, self.footer.plaintext_length)):
-            digest.update(piece)
+            digest.update(piece[skip:])
+            skip = max(0, skip - len(piece))
         if digest.digest() != self.footer.digest:
             raise IntegrityError("Every chunk opens, but the content is not what the footer's digest says.")
 

@@ -7,12 +7,14 @@ of its own. They are locked while their writer lives, so that a start beside ano
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
 import threading
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -25,8 +27,12 @@ from leadglass.errors import NotFound, StorageError, StorageFull
 from leadglass.journeys.ports import Blobs, Staging
 
 FILES_AHEAD = 64
-WRITE_BACK_BYTES = 16 << 20
-"""A large object is pushed to the disk in steps while it still arrives, so that the last sync is short."""
+WRITE_BACK_BYTES = 256 << 10
+"""What was written is pushed to the disk in steps while more arrives, so that the last sync is short."""
+
+_SYNCS = ThreadPoolExecutor(8, "sync")
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_SYNC_FILE_RANGE_WRITE = 2
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -39,6 +45,13 @@ def _fail(error: OSError, action: str) -> NoReturn:
     raise StorageError(f"The disk failed while {action}: {error.strerror}.", hint="Run `leadglass doctor`.")
 
 
+def start_write_back(fd: int, offset: int, length: int) -> None:
+    """Ask the kernel to begin writing a range to the disk, where it knows how (Linux); no promise is made by it."""
+    push = getattr(_LIBC, "sync_file_range", None)
+    if push is not None:
+        push(fd, ctypes.c_int64(offset), ctypes.c_int64(length), _SYNC_FILE_RANGE_WRITE)
+
+
 class LocalStaging:
     """One sealed object being written into the staging folder."""
 
@@ -47,8 +60,8 @@ class LocalStaging:
         self._path = path
         self._target = target
         self._fd = fd
-        self._unsynced = 0
-        self._write_back: threading.Thread | None = None
+        self._written = self._pushed = 0
+        self._syncing: Future[None] | None = None
 
     @property
     def object_id(self) -> bytes:
@@ -65,15 +78,10 @@ class LocalStaging:
                     written += os.write(self._fd, view[written:])
         except OSError as error:
             _fail(error, "writing an object")
-        self._unsynced += written
-        if self._unsynced >= WRITE_BACK_BYTES and (self._write_back is None or not self._write_back.is_alive()):
-            self._unsynced = 0
-            self._write_back = threading.Thread(target=self._push, name="write-back")
-            self._write_back.start()
-
-    def _push(self) -> None:
-        with suppress(OSError):  # the last sync, in the foreground, reports what fails
-            os.fdatasync(self._fd)
+        self._written += written
+        if self._written - self._pushed >= WRITE_BACK_BYTES:
+            start_write_back(self._fd, self._pushed, self._written - self._pushed)
+            self._pushed = self._written
 
     def write_header(self, header: bytes) -> None:
         """Overwrite the first bytes of the file."""
@@ -82,11 +90,17 @@ class LocalStaging:
         except OSError as error:
             _fail(error, "writing an object's header")
 
+    def begin_sync(self) -> None:
+        """Begin to sync in another thread; `sync` waits for it."""
+        self._syncing = _SYNCS.submit(os.fdatasync, self._fd)
+
     def sync(self) -> None:
         """Return when the bytes would survive a power cut; the name was made durable before."""
         try:
-            self._join()
-            os.fdatasync(self._fd)
+            if self._syncing is None:
+                os.fdatasync(self._fd)
+            else:
+                self._syncing.result()
         except OSError as error:
             _fail(error, "making an object durable")
 
@@ -115,14 +129,10 @@ class LocalStaging:
         """Read back staged bytes (an object-store upload, a check)."""
         return os.pread(self._fd, length, offset)
 
-    def _join(self) -> None:
-        if self._write_back is not None:
-            self._write_back.join()
-            self._write_back = None
-
     def _close(self) -> None:
         if self._fd >= 0:
-            self._join()
+            if self._syncing is not None:
+                wait([self._syncing])
             os.close(self._fd)
             self._fd = -1
 
@@ -142,6 +152,7 @@ class StagingFolder:
         self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._ahead: deque[tuple[bytes, int]] = deque()
         self._lock = threading.Lock()
+        self._making = threading.Semaphore()
 
     def free_bytes(self) -> int:
         """Tell the free space beyond the reserve."""
@@ -155,21 +166,38 @@ class StagingFolder:
                 "The disk has reached the space it keeps in reserve.",
                 hint="Free space, or lower [storage] disk_reserve_bytes.",
             )
+        with suppress(IndexError):
+            taken = self._ahead.popleft()
+            if len(self._ahead) < FILES_AHEAD // 2 and self._making.acquire(blocking=False):
+                threading.Thread(target=self._make_more, name="stage-ahead", daemon=True).start()
+            return taken
         with self._lock:
             if not self._ahead:
                 self._make_ahead()
             return self._ahead.popleft()
 
+    def _make_more(self) -> None:
+        try:
+            with self._lock, suppress(StorageError):  # whoever needs a file next makes it, and tells of the failure
+                self._make_ahead()
+        finally:
+            self._making.release()
+
     def _make_ahead(self) -> None:
+        made: list[tuple[bytes, int]] = []
         try:
             for _ in range(FILES_AHEAD):
                 object_id = system_random(16)
                 fd = os.open(self.folder / object_id.hex(), os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
                 fcntl.flock(fd, fcntl.LOCK_EX)
-                self._ahead.append((object_id, fd))
+                made.append((object_id, fd))
             os.fsync(self._fd)
         except OSError as error:
+            for object_id, fd in made:
+                os.close(fd)
+                (self.folder / object_id.hex()).unlink(missing_ok=True)
             _fail(error, "beginning an object")
+        self._ahead.extend(made)
 
     def resume(self, object_id: bytes) -> int:
         """Open and lock what was staged before a restart."""
@@ -286,6 +314,9 @@ class _RemoteStaging(LocalStaging):
     def __init__(self, object_id: bytes, path: Path, fd: int, store: ObjectStore) -> None:
         super().__init__(object_id, path, path, fd)
         self._store = store
+
+    def begin_sync(self) -> None:
+        """Leave it to `sync`."""
 
     def sync(self) -> None:
         """Upload the object (multipart when large)."""

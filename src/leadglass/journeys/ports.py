@@ -161,6 +161,9 @@ class Staging(Protocol):
     def write_header(self, header: bytes) -> None:
         """Overwrite the first bytes (the envelope's header is written last)."""
 
+    def begin_sync(self) -> None:
+        """Begin to make it durable while the caller does something else; `sync` waits for it."""
+
     def sync(self) -> None:
         """Return when every byte would survive a power cut."""
 

@@ -38,7 +38,10 @@ class Quarantine:
         new_id = staging.object_id
         try:
             sealer = Sealer(object_id=new_id, data_key=self.random(32), salt=self.random(32), write=staging.write)
-            for piece in opened.stream():
+            for piece in opened.stream(0, opened.dataset_offset):
+                sealer.update(piece)
+            sealer.begin_data_set()
+            for piece in opened.stream_dataset():
                 sealer.update(piece)
             attributes = held.attributes
             scope = catalogue.scope(
@@ -47,7 +50,6 @@ class Quarantine:
             record = replace(held, object_id=new_id, state=ObjectState.ARCHIVED, reason=reason)
             sealed = sealer.finish(
                 scope=scope,
-                dataset_offset=opened.dataset_offset,
                 frames=opened.frames,
                 description=encode_description(record),
             )

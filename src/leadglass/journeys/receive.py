@@ -9,9 +9,8 @@ gone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
-
-from blake3 import blake3
 
 from leadglass import limits
 from leadglass.archive.catalogue import KEPT_TAGS, encode_description
@@ -28,6 +27,7 @@ from leadglass.gateway.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATI
 from leadglass.gateway.policy import Policy
 from leadglass.journeys.ports import (
     Admission,
+    AdmissionResult,
     Attributes,
     Blobs,
     Catalogue,
@@ -157,7 +157,7 @@ class Reception:
             length_max=receiver.object_bytes_max,
         )
         self._length = 0
-        self._content = blake3()
+        self._is_in_data_set = False
 
     @property
     def object_id(self) -> bytes:
@@ -165,8 +165,10 @@ class Reception:
         return self._object_id
 
     def seal(self, data: bytes) -> None:
-        """Seal bytes of our own (the file meta information)."""
+        """Seal the file header we write ourselves; the data set follows."""
         self._sealer.update(data)
+        self._sealer.begin_data_set()
+        self._is_in_data_set = True
         self._length += len(data)
 
     def feed(self, data: bytes | memoryview) -> None:
@@ -178,18 +180,30 @@ class Reception:
         self._inspector.feed(data)
         if self._inspector.limit_exceeded is not None:
             raise self._inspector.limit_exceeded
-        self._digest(data)
-        self._sealer.update(data)
+        if self._is_in_data_set:
+            self._sealer.update(data)
+        else:
+            self._seal_head(data)
 
-    def _digest(self, data: bytes | memoryview) -> None:
-        """Hash the data set alone: the same content is the same object whoever wrote the file header."""
+    def _seal_head(self, data: bytes | memoryview) -> None:
+        """Seal bytes of a file up to the point where its data set begins, once that is known."""
         dataset_offset = self._inspector.dataset_offset
-        if dataset_offset is not None:
-            skip = dataset_offset - (self._length - len(data))
-            self._content.update(data if skip <= 0 else memoryview(data)[skip:])
+        if dataset_offset is None:
+            self._sealer.update(data)
+            return
+        cut = max(0, dataset_offset - (self._length - len(data)))
+        view = memoryview(data)
+        self._sealer.update(view[:cut])
+        self._sealer.begin_data_set()
+        self._is_in_data_set = True
+        self._sealer.update(view[cut:])
 
     def finish(self) -> Outcome:
-        """Decide, make durable, commit, promote; what is returned may be acknowledged."""
+        """Decide, make durable, commit; what is returned may be acknowledged.
+
+        The sync runs beside the commit, and both are over before this returns. A power cut between them leaves a
+        row without its bytes or bytes without their row, never acknowledged; `recover` settles either.
+        """
         try:
             return self._finish()
         except BaseException:
@@ -240,16 +254,20 @@ class Reception:
         structure = self._inspector.structure
         sealed = self._sealer.finish(
             scope=scope,
-            dataset_offset=self._inspector.dataset_offset or 0,
             frames=_frame_table(structure, record.attributes, self._inspector.dataset_offset or 0),
             description=encode_description(record),
         )
         self._staging.write_header(sealed.header)
-        self._staging.sync()
+        self._staging.begin_sync()
         kind = AuditKind.OBJECT_HELD if isinstance(decision, Hold) else AuditKind.OBJECT_RECEIVED
         event = self._event(kind, record.state.value, record.reason, record.findings, decision.route)
         deliver_to = decision.destinations if isinstance(decision, Forward) else ()
         result = receiver.catalogue.admit(Admission(record, event, deliver_to))
+        try:
+            self._staging.sync()
+        except StorageError as error:
+            self._withdraw(result, error)
+            raise
         if isinstance(result, Duplicate):
             self._staging.discard()
         else:
@@ -263,6 +281,13 @@ class Reception:
             is_duplicate=is_duplicate,
             is_conflict=isinstance(result, Conflicted),
         )
+
+    def _withdraw(self, result: AdmissionResult, error: StorageError) -> None:
+        """Take back a row whose bytes could not be made durable; a start would do the same."""
+        if not isinstance(result, Duplicate):
+            event = self._event(AuditKind.OBJECT_REFUSED_FULL, "withdrawn", error.message, ())
+            with suppress(StorageError):
+                self._receiver.catalogue.change_state(self._object_id, ObjectState.DISCARDED, event)
 
     def _record(self, inspection: Inspection) -> ObjectRecord:
         syntax = transfer_syntax(self._inspector.transfer_syntax_uid)
@@ -279,7 +304,7 @@ class Reception:
             source=self._source,
             received_at_us=self._receiver.clock.now_us(),
             length_bytes=self._length,
-            digest=self._content.digest(),
+            digest=self._sealer.digest,
             attributes=attributes,
             findings=inspection.findings,
         )

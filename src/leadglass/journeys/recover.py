@@ -1,8 +1,8 @@
 """After a crash or a power cut: what was acknowledged is there, what was not is gone, and nobody has to do anything.
 
-A staged object whose row is in the catalogue is promoted. One without a row that opens to its last byte may have
-been acknowledged before its row was durable: the row is made again from the description in the sealed object.
-Anything else never arrived whole and is removed.
+A staged object that opens to its last byte is promoted; where its row is missing, which a power cut can do to one
+that was acknowledged, the row is made again from the description in the sealed object. Anything else never arrived
+whole: it is removed, and its row, if it had one, is withdrawn.
 """
 
 from __future__ import annotations
@@ -36,18 +36,23 @@ def recover(catalogue: Catalogue, blobs: Blobs, clock: Clock, policy: Callable[[
     """Settle what a crash left behind. Only the serving process does it, before it serves."""
     promoted = restored = removed = 0
     for object_id in blobs.staged():
-        if catalogue.has_object(object_id):
-            blobs.resume(object_id).promote()
-            promoted += 1
-            continue
-        record = _described(catalogue, blobs, object_id)
-        if record is None or isinstance(catalogue.admit(_admission(record, clock, policy())), Duplicate):
-            blobs.resume(object_id).discard()
-            removed += 1
-        else:
+        record, has_row = _described(catalogue, blobs, object_id), catalogue.has_object(object_id)
+        if record is not None and not has_row:
+            result = catalogue.admit(_admission(record, clock, policy()))
             catalogue.flush()
-            blobs.resume(object_id).promote()
-            restored += 1
+            has_row = not isinstance(result, Duplicate)
+            restored += has_row
+        elif record is not None:
+            promoted += 1
+        elif has_row:
+            event = AuditEvent(AuditKind.OBJECT_ABORTED, clock.now_us(), "hub", object_id, "withdrawn", {})
+            catalogue.change_state(object_id, ObjectState.DISCARDED, event)
+        staging = blobs.resume(object_id)
+        if record is not None and has_row:
+            staging.promote()
+        else:
+            staging.discard()
+            removed += 1
     if promoted or restored or removed:
         detail: dict[str, str | int] = {"promoted": promoted, "restored": restored, "removed": removed}
         catalogue.record(AuditEvent(AuditKind.HUB_RECOVERED, clock.now_us(), "hub", None, "recovered", detail))

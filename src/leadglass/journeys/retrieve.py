@@ -45,9 +45,9 @@ class OpenedObject:
         """Read one frame's bytes as stored (native bytes, or the code stream), counting from 0."""
         return b"".join(self.read(offset, length) for offset, length in self.frames[index])
 
-    def stream(self) -> Iterator[bytes | memoryview]:
-        """Read the whole file in pieces."""
-        return self._opener.stream()
+    def stream(self, offset: int = 0, length: int | None = None) -> Iterator[bytes | memoryview]:
+        """Read the file, or a range of it, in pieces."""
+        return self._opener.stream(offset, length)
 
     def stream_dataset(self) -> Iterator[bytes | memoryview]:
         """Read the data set alone in pieces."""
