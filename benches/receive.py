@@ -136,8 +136,10 @@ def main() -> int:
     ct = objects.ct_objects(100 if options.quick else options.ct)
     multi = objects.multi_frame_objects(4 if options.quick else options.multi)
     print(f"{programs.machine()}; DCMTK {programs.version('storescp')}, Orthanc {programs.version('Orthanc')}")
-    print(f"{len(ct)} CT of {ct[0].stat().st_size / 1024:.0f} KiB, {len(multi)} multi-frame of "
-          f"{multi[0].stat().st_size / 2**20:.0f} MiB; MB/s, median (range) of {rounds}")
+    print(
+        f"{len(ct)} CT of {ct[0].stat().st_size / 1024:.0f} KiB, {len(multi)} multi-frame of "
+        f"{multi[0].stat().st_size / 2**20:.0f} MiB; MB/s, median (range) of {rounds}"
+    )
     workloads = {"ct": ("CT", ct), "multi": ("multi-frame", multi)}
     securities = {"tls": [True], "plain": [False], "both": [False, True]}[options.tls]
     everything: dict[str, dict[str, list[float]]] = {}
@@ -147,13 +149,21 @@ def main() -> int:
         for tls in securities:
             for associations in (1, 4):
                 for sender in options.senders.split(","):
-                    label = f"{'TLS' if tls else 'plain'}, {associations} association{'s' * (associations > 1)}, {sender}"
+                    label = (
+                        f"{'TLS' if tls else 'plain'}, {associations} association{'s' * (associations > 1)}, {sender}"
+                    )
                     rows[label] = {name: [] for name in names}
                     for turn in range(rounds):
-                        for name in names[turn % len(names):] + names[: turn % len(names)]:
+                        for name in names[turn % len(names) :] + names[: turn % len(names)]:
                             try:
-                                figure = measure(KINDS[name], sender, files, tls=tls, associations=associations,
-                                                 scratch=options.scratch)
+                                figure = measure(
+                                    KINDS[name],
+                                    sender,
+                                    files,
+                                    tls=tls,
+                                    associations=associations,
+                                    scratch=options.scratch,
+                                )
                             except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
                                 print(f"{label}: {name}: {error}", file=sys.stderr)
                                 continue
@@ -169,8 +179,9 @@ def main() -> int:
             for _ in range(rounds):
                 for name in names:
                     rows[label][name].append(
-                        associations_per_second(KINDS[name], tls=tls, count=30 if options.quick else 100,
-                                                scratch=options.scratch)
+                        associations_per_second(
+                            KINDS[name], tls=tls, count=30 if options.quick else 100, scratch=options.scratch
+                        )
                     )
         print_table("Association set-up rate", rows, names)
         everything |= rows

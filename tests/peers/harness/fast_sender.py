@@ -53,9 +53,9 @@ def main() -> None:
         stream = []
         for number, path in enumerate(files, 1):
             sop_class, sop_instance, _, dataset = split_file(Path(path))
-            stream.append((sop_class, memoryview(
-                message_pdus(number, 1, sop_class, sop_instance, dataset, plan["pdu_length"])
-            )))
+            stream.append(
+                (sop_class, memoryview(message_pdus(number, 1, sop_class, sop_instance, dataset, plan["pdu_length"])))
+            )
         streams.append(stream)
     start = threading.Barrier(len(streams) + 1)
     statuses: list[int] = []
@@ -96,11 +96,20 @@ def run(live: Live, files: Sequence[Sequence[Path]], pdu_length: int = 131072) -
     if live.credentials:
         tls = [str(live.credentials.key), str(live.credentials.certificate), str(live.credentials.authority)]
     plan = {
-        "port": live.port, "calling": live.calling, "called": live.called, "tls": tls, "pdu_length": pdu_length,
+        "port": live.port,
+        "calling": live.calling,
+        "called": live.called,
+        "tls": tls,
+        "pdu_length": pdu_length,
         "files": [[str(path) for path in stream] for stream in files],
     }
-    done = subprocess.run([sys.executable, "-m", "tests.peers.harness.fast_sender", json.dumps(plan)],
-                          capture_output=True, text=True, cwd=ROOT, timeout=1800)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.peers.harness.fast_sender", json.dumps(plan)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=1800,
+    )
     if done.returncode != 0:
         raise RuntimeError(done.stderr[-2000:])
     report = json.loads(done.stdout)

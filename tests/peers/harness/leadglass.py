@@ -54,8 +54,14 @@ class Site:
 
     def command(self, *arguments: str, status: int | None = 0) -> str:
         """Run a verb; gives what it printed."""
-        done = subprocess.run([str(PROGRAM), *arguments], capture_output=True, text=True, timeout=300,
-                              cwd=self.exchange, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            [str(PROGRAM), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            cwd=self.exchange,
+            stdin=subprocess.DEVNULL,
+        )
         if status is not None and done.returncode != status:
             raise CommandFailed(f"leadglass {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done.stdout
@@ -68,8 +74,14 @@ class Site:
         """Run a verb with --json and give its answer."""
         return json.loads(self.verb(*arguments, "--json", status=status))
 
-    def add_node(self, name: str, *, port: int | None = None, plaintext: bool = False, to: Path | None = None,
-                 ) -> Credentials:
+    def add_node(
+        self,
+        name: str,
+        *,
+        port: int | None = None,
+        plaintext: bool = False,
+        to: Path | None = None,
+    ) -> Credentials:
         """Add and approve a node; gives its key, certificate and the site's authority."""
         folder = to or self.exchange / name
         arguments = ["node", "add", name, "--host", "127.0.0.1", "--port", str(port or 11112), "--to", str(folder)]
@@ -104,11 +116,24 @@ class Site:
         lines = answer if isinstance(answer, list) else answer["entries"]  # type: ignore[index]
         return list(lines)
 
-    def live(self, credentials: Credentials, *, tls: bool = True, calling: str = "SENDER") -> Live:
+    def live(
+        self, credentials: Credentials, *, tls: bool = True, calling: str = "SENDER", good: Credentials | None = None
+    ) -> Live:
         assert self.running is not None
-        return Live("Leadglass", version("leadglass"), self.tls_port if tls else self.plain_port, "LEADGLASS", calling,
-                    credentials if tls else None, self.running, self.folder, self.stored, self.web_port,
-                    lambda: [json.dumps(line, sort_keys=True) for line in self.ledger()])
+        return Live(
+            "Leadglass",
+            version("leadglass"),
+            self.tls_port if tls else self.plain_port,
+            "LEADGLASS",
+            calling,
+            credentials if tls else None,
+            self.running,
+            self.folder,
+            self.stored,
+            self.web_port,
+            lambda: [json.dumps(line, sort_keys=True) for line in self.ledger()],
+            good,
+        )
 
 
 def credentials_in(folder: Path) -> Credentials:
@@ -116,7 +141,8 @@ def credentials_in(folder: Path) -> Credentials:
     key = next(path for path in folder.iterdir() if "key" in path.name)
     authority = next(path for path in folder.iterdir() if path.name.startswith(("ca", "authority")))
     certificate = next(
-        path for path in folder.iterdir()
+        path
+        for path in folder.iterdir()
         if path not in (key, authority) and path.suffix in (".pem", ".crt") and "key" not in path.name
     )
     return Credentials(key, certificate, authority)
@@ -128,9 +154,9 @@ def leadglass(folder: Path, *, tls: bool = True, settings: Sequence[str] = ()) -
     site = Site(folder, tls=True, plain=not tls, settings=settings)
     try:
         credentials = site.add_node("SENDER", plaintext=not tls)
-        site.add_node("GOOD", plaintext=not tls)
+        good = site.add_node("GOOD", plaintext=not tls)
         site.serve()
-        yield site.live(credentials, tls=tls)
+        yield site.live(credentials, tls=tls, good=good if tls else None)
     finally:
         site.stop()
         shutil.rmtree(site.folder, ignore_errors=True)

@@ -157,16 +157,21 @@ def identity(sop_instance: str, sop_class: str = CT) -> bytes:
         return value.encode() + (b"\0" if len(value) % 2 else b"")
 
     return (
-        explicit(0x00080016, b"UI", uid(sop_class)) + explicit(0x00080018, b"UI", uid(sop_instance))
-        + explicit(0x00080060, b"CS", b"CT") + explicit(0x00100010, b"PN", b"Hostile^One ")
-        + explicit(0x00100020, b"LO", b"HOSTILE1") + explicit(0x0020000D, b"UI", uid(f"{UID_ROOT}.66"))
+        explicit(0x00080016, b"UI", uid(sop_class))
+        + explicit(0x00080018, b"UI", uid(sop_instance))
+        + explicit(0x00080060, b"CS", b"CT")
+        + explicit(0x00100010, b"PN", b"Hostile^One ")
+        + explicit(0x00100020, b"LO", b"HOSTILE1")
+        + explicit(0x0020000D, b"UI", uid(f"{UID_ROOT}.66"))
         + explicit(0x0020000E, b"UI", uid(f"{UID_ROOT}.66.1"))
     )
 
 
 def nested(depth: int) -> bytes:
     """Give sequences of undefined length inside each other."""
-    opening = struct.pack("<HH2sHI", 0x0040, 0xA730, b"SQ", 0, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    opening = struct.pack("<HH2sHI", 0x0040, 0xA730, b"SQ", 0, 0xFFFFFFFF) + struct.pack(
+        "<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF
+    )
     closing = struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
     return identity(f"{UID_ROOT}.66.2.{depth}") + opening * depth + closing * depth
 

@@ -18,13 +18,24 @@ import psutil
 class Running:
     """A program with its output in a file. Its process group is ended with it."""
 
-    def __init__(self, arguments: Sequence[str], log: Path, *, environment: dict[str, str] | None = None,
-                 folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        *,
+        environment: dict[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                list(arguments), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                start_new_session=True, env={**os.environ, **(environment or {})}, cwd=folder,
+                list(arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **(environment or {})},
+                cwd=folder,
             )
 
     @property

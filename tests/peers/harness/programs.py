@@ -63,6 +63,4 @@ def machine() -> str:
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         memory = f", {int(meminfo.read_text().split()[1]) / 2**20:.0f} GiB memory"
-    return (
-        f"{os.cpu_count()} cores of {model}{memory}, Linux {platform.release()}, Python {platform.python_version()}"
-    )
+    return f"{os.cpu_count()} cores of {model}{memory}, Linux {platform.release()}, Python {platform.python_version()}"

@@ -35,13 +35,22 @@ class Live:
     stored: Callable[[], int]
     http_port: int = 0
     recorded: Callable[[], list[str]] = field(default=list)
+    good_credentials: Credentials | None = None
+    """A second sender's, where the server tells senders apart; it calls itself GOOD."""
 
     def client(self, *, timeout: float = 30.0, source: str = "127.0.0.1") -> Client:
         tls = self.credentials.client_context() if self.credentials else None
         return Client("127.0.0.1", self.port, tls, timeout, source)
 
-    def associate(self, contexts: list[Context] | None = None, *, timeout: float = 30.0, source: str = "127.0.0.1",
-                  calling: str | None = None, called: str | None = None) -> Client:
+    def associate(
+        self,
+        contexts: list[Context] | None = None,
+        *,
+        timeout: float = 30.0,
+        source: str = "127.0.0.1",
+        calling: str | None = None,
+        called: str | None = None,
+    ) -> Client:
         """Connect and associate as the approved sender."""
         offered = contexts or [(1, VERIFICATION, [EXPLICIT, "1.2.840.10008.1.2"])]
         client = self.client(timeout=timeout, source=source)
@@ -55,8 +64,13 @@ class Live:
         """Give what a DCMTK client needs to connect: TLS options, titles, address."""
         tls: list[str] = []
         if self.credentials:
-            tls = ["+tls", str(self.credentials.key), str(self.credentials.certificate),
-                   "+cf", str(self.credentials.authority)]
+            tls = [
+                "+tls",
+                str(self.credentials.key),
+                str(self.credentials.certificate),
+                "+cf",
+                str(self.credentials.authority),
+            ]
         return [*tls, "-aet", self.calling, "-aec", self.called, "127.0.0.1", str(self.port)]
 
 
@@ -75,7 +89,7 @@ def _credentials(folder: Path, tls: bool) -> tuple[Credentials | None, Credentia
 
 
 @contextmanager
-def storescp(folder: Path, *, tls: bool = True, fork: bool = True, hardened: bool = False) -> Iterator[Live]:
+def storescp(folder: Path, *, tls: bool = True, fork: bool = True) -> Iterator[Live]:
     """Start DCMTK's storescp, which writes plain files and does not sync."""
     storage = folder / "storage"
     storage.mkdir(parents=True)
@@ -89,34 +103,63 @@ def storescp(folder: Path, *, tls: bool = True, fork: bool = True, hardened: boo
     running = Running([*arguments, str(port)], folder / "log", environment={"TCP_NODELAY": "1"})
     try:
         running.wait_for_port(port)
-        yield Live("DCMTK storescp", programs.version("storescp"), port, "STORESCP", "SENDER", client, running,
-                   storage, lambda: count_files(storage))
+        yield Live(
+            "DCMTK storescp",
+            programs.version("storescp"),
+            port,
+            "STORESCP",
+            "SENDER",
+            client,
+            running,
+            storage,
+            lambda: count_files(storage),
+        )
     finally:
         running.stop(2)
 
 
-def orthanc_configuration(folder: Path, dicom_port: int, http_port: int, *, sync: bool,
-                          server: Credentials | None, extra: dict[str, object] | None = None) -> dict[str, object]:
+def orthanc_configuration(
+    folder: Path,
+    dicom_port: int,
+    http_port: int,
+    *,
+    sync: bool,
+    server: Credentials | None,
+    extra: dict[str, object] | None = None,
+) -> dict[str, object]:
     """Give an Orthanc configuration on loopback, otherwise as it comes."""
     configuration: dict[str, object] = {
-        "Name": "peer", "DicomAet": "ORTHANC", "DicomPort": dicom_port, "HttpPort": http_port,
-        "StorageDirectory": str(folder / "storage"), "IndexDirectory": str(folder / "index"),
-        "StorageCompression": False, "SyncStorageArea": sync, "AuthenticationEnabled": False,
-        "RemoteAccessAllowed": False, "SslEnabled": False, "MaximumPduLength": PDU_LENGTH,
-        "DicomAlwaysAllowStore": True, "DicomAlwaysAllowEcho": True, "Plugins": [],
+        "Name": "peer",
+        "DicomAet": "ORTHANC",
+        "DicomPort": dicom_port,
+        "HttpPort": http_port,
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "index"),
+        "StorageCompression": False,
+        "SyncStorageArea": sync,
+        "AuthenticationEnabled": False,
+        "RemoteAccessAllowed": False,
+        "SslEnabled": False,
+        "MaximumPduLength": PDU_LENGTH,
+        "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowEcho": True,
+        "Plugins": [],
     }
     if server:
         configuration |= {
-            "DicomTlsEnabled": True, "DicomTlsCertificate": str(server.certificate),
-            "DicomTlsPrivateKey": str(server.key), "DicomTlsTrustedCertificates": str(server.authority),
+            "DicomTlsEnabled": True,
+            "DicomTlsCertificate": str(server.certificate),
+            "DicomTlsPrivateKey": str(server.key),
+            "DicomTlsTrustedCertificates": str(server.authority),
             "DicomTlsRemoteCertificateRequired": True,
         }
     return configuration | (extra or {})
 
 
 @contextmanager
-def orthanc(folder: Path, *, tls: bool = True, sync: bool = True,
-            extra: dict[str, object] | None = None) -> Iterator[Live]:
+def orthanc(
+    folder: Path, *, tls: bool = True, sync: bool = True, extra: dict[str, object] | None = None
+) -> Iterator[Live]:
     """Start Orthanc; `sync` is its SyncStorageArea (its default)."""
     folder.mkdir(parents=True, exist_ok=True)
     server, client = _credentials(folder, tls)
@@ -131,8 +174,18 @@ def orthanc(folder: Path, *, tls: bool = True, sync: bool = True,
         running.wait_for_port(dicom_port)
         running.wait_for_port(http_port)
         name = "Orthanc, sync" if sync else "Orthanc, no sync"
-        yield Live(name, programs.version("Orthanc"), dicom_port, "ORTHANC", "SENDER", client, running, storage,
-                   lambda: count_files(storage), http_port)
+        yield Live(
+            name,
+            programs.version("Orthanc"),
+            dicom_port,
+            "ORTHANC",
+            "SENDER",
+            client,
+            running,
+            storage,
+            lambda: count_files(storage),
+            http_port,
+        )
     finally:
         running.stop(5)
 
@@ -152,7 +205,16 @@ def pynetdicom(folder: Path, *, tls: bool = True) -> Iterator[Live]:
     running = Running(arguments, folder / "log", folder=programs.ROOT)
     try:
         running.wait_for_port(port)
-        yield Live("pynetdicom", __version__, port, "PYNETDICOM", "SENDER", client, running, storage,
-                   lambda: count_files(storage))
+        yield Live(
+            "pynetdicom",
+            __version__,
+            port,
+            "PYNETDICOM",
+            "SENDER",
+            client,
+            running,
+            storage,
+            lambda: count_files(storage),
+        )
     finally:
         running.stop(2)

@@ -65,17 +65,28 @@ def short(tag: int, value: int) -> bytes:
 
 
 def echo_request(message_id: int) -> bytes:
-    return command(text(0x00000002, VERIFICATION), short(0x00000100, 0x0030), short(0x00000110, message_id),
-                   short(0x00000800, 0x0101))
+    return command(
+        text(0x00000002, VERIFICATION),
+        short(0x00000100, 0x0030),
+        short(0x00000110, message_id),
+        short(0x00000800, 0x0101),
+    )
 
 
 def store_request(message_id: int, sop_class: str, sop_instance: str) -> bytes:
-    return command(text(0x00000002, sop_class), short(0x00000100, 0x0001), short(0x00000110, message_id),
-                   short(0x00000700, 0), short(0x00000800, 0), text(0x00001000, sop_instance))
+    return command(
+        text(0x00000002, sop_class),
+        short(0x00000100, 0x0001),
+        short(0x00000110, message_id),
+        short(0x00000700, 0),
+        short(0x00000800, 0),
+        text(0x00001000, sop_instance),
+    )
 
 
-def data_pdus(context_id: int, payload: bytes | memoryview, *, is_command: bool, pdu_length: int = 131072,
-              is_last: bool = True) -> bytearray:
+def data_pdus(
+    context_id: int, payload: bytes | memoryview, *, is_command: bool, pdu_length: int = 131072, is_last: bool = True
+) -> bytearray:
     """Cut a message into P-DATA-TF PDUs of at most `pdu_length`."""
     room = pdu_length - 6
     total = len(payload)
@@ -92,8 +103,14 @@ def data_pdus(context_id: int, payload: bytes | memoryview, *, is_command: bool,
             return out
 
 
-def message_pdus(message_id: int, context_id: int, sop_class: str, sop_instance: str, dataset: bytes | memoryview,
-                 pdu_length: int = 131072) -> bytearray:
+def message_pdus(
+    message_id: int,
+    context_id: int,
+    sop_class: str,
+    sop_instance: str,
+    dataset: bytes | memoryview,
+    pdu_length: int = 131072,
+) -> bytearray:
     """Give a whole C-STORE request, ready for the wire."""
     out = data_pdus(context_id, store_request(message_id, sop_class, sop_instance), is_command=True)
     out += data_pdus(context_id, dataset, is_command=False, pdu_length=pdu_length)
