@@ -149,8 +149,8 @@ def verify(entries: Iterable[LedgerEntry], heads: Sequence[SignedHead]) -> int:
             raise IntegrityError(f"Ledger entry {entry.seq} was altered.", hint="Restore the catalogue from a backup.")
         at = ChainHead(entry.seq, entry.hash)
         tree.add(entry.hash)
-        head = by_size.get(tree.size)
-        if head is not None and head.root != tree.root():
+        signed = by_size.get(tree.size)
+        if signed is not None and signed.root != tree.root():
             raise IntegrityError(f"The ledger does not have the root that was signed at entry {tree.size}.")
     longest = max(by_size, default=0)
     if longest > tree.size:
