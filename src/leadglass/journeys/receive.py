@@ -21,6 +21,7 @@ from leadglass.dicom.pixels import Ranges, frame_length_bits, frames
 from leadglass.dicom.structure import DatasetError, Structure
 from leadglass.dicom.syntaxes import STORAGE_SOP_CLASSES, transfer_syntax
 from leadglass.dicom.text import decode_values
+from leadglass.errors import StorageError
 from leadglass.finding import Finding, Inspection, Severity
 from leadglass.gateway.decision import Forward, Hold, Reject, decide
 from leadglass.gateway.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
