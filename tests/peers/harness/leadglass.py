@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from tests.peers.harness.certificates import Credentials
 from tests.peers.harness.process import Running
 from tests.peers.harness.servers import Live
 
-PROGRAM = Path(sys.executable).parent / "leadglass"
+PROGRAM = Path(os.environ.get("LEADGLASS_PROGRAM", str(Path(sys.executable).parent / "leadglass")))
 
 
 def is_available() -> bool:
@@ -112,9 +113,9 @@ class Site:
 
     def ledger(self) -> list[dict[str, object]]:
         """Give the ledger's entries, oldest first."""
-        answer = self.answer("ledger", "list", status=None)
-        lines = answer if isinstance(answer, list) else answer["entries"]  # type: ignore[index]
-        return list(lines)
+        answer = self.answer("ledger", "list", "--limit", "10000")
+        assert isinstance(answer, dict)
+        return list(reversed(answer["entries"]))
 
     def live(
         self, credentials: Credentials, *, tls: bool = True, calling: str = "SENDER", good: Credentials | None = None
@@ -137,15 +138,8 @@ class Site:
 
 
 def credentials_in(folder: Path) -> Credentials:
-    """Find the key, certificate and authority that `node add --to` wrote."""
-    key = next(path for path in folder.iterdir() if "key" in path.name)
-    authority = next(path for path in folder.iterdir() if path.name.startswith(("ca", "authority")))
-    certificate = next(
-        path
-        for path in folder.iterdir()
-        if path not in (key, authority) and path.suffix in (".pem", ".crt") and "key" not in path.name
-    )
-    return Credentials(key, certificate, authority)
+    """Name the key, certificate and authority that `node add --to` wrote."""
+    return Credentials(folder / "node.key", folder / "node.pem", folder / "ca.pem")
 
 
 @contextmanager
