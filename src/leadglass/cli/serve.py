@@ -1,0 +1,55 @@
+"""`leadglass serve`: open the doors and keep them open until told to stop."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from leadglass.cli.place import opened
+from leadglass.cli.signals import until_stopped
+from leadglass.cli.voice import Voice, verb
+
+
+@verb("serve", example="leadglass serve --site /srv/leadglass")
+@click.pass_obj
+def command(voice: Voice, site: str | None) -> None:
+    """Run the site: DICOM, DICOMweb and the console. Ctrl-C or SIGTERM end it in order."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with opened(site) as hub, until_stopped() as stopped:
+        running = hub.start()
+        try:
+            dicom, web, recovered = hub.site.config.dicom, hub.site.config.web, running.recovered
+            if voice.is_json:
+                voice.json(
+                    {
+                        "ae_title": dicom.ae_title,
+                        "host": dicom.host,
+                        "tls_port": running.tls_port,
+                        "plain_port": running.plain_port,
+                        "web_port": running.web_port,
+                        "recovered": {
+                            "promoted": recovered.promoted,
+                            "restored": recovered.restored,
+                            "removed": recovered.removed,
+                        },
+                    }
+                )
+            else:
+                if running.tls_port is not None:
+                    voice.say(f"DICOM over mutual TLS: {dicom.ae_title} at {dicom.host}:{running.tls_port}")
+                if running.plain_port is not None:
+                    voice.say(f"DICOM without TLS:     {dicom.ae_title} at {dicom.host}:{running.plain_port}")
+                if running.web_port is not None:
+                    voice.say(f"Console and DICOMweb:  https://{web.host}:{running.web_port}/")
+                if recovered.removed or recovered.promoted or recovered.restored:
+                    voice.say(
+                        f"After the last stop: {recovered.promoted + recovered.restored} acknowledged objects put in "
+                        f"their place, {recovered.removed} unfinished ones removed."
+                    )
+                voice.say("Ctrl-C stops.")
+            sys.stdout.flush()
+            stopped.wait()
+        finally:
+            running.stop()
