@@ -6,13 +6,15 @@ command line verb can work beside a running server; `Hub.start` opens the doors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+
+from starlette.types import ASGIApp
 
 from leadglass.audit import AuditEvent, AuditKind
 from leadglass.config import render_default
@@ -191,15 +193,22 @@ class Hub:
             rewrite=self.rewrite,
         )
 
-    def start(self) -> Running:
-        """Open the doors and begin the work beside them. Raises UsageError when a port is taken."""
-        return Running(self)
+    def start(self, app: App | None = None) -> Running:
+        """Open the doors and begin the work beside them; `app` answers at the web door, which stays closed without.
+
+        Raises UsageError when a port is taken.
+        """
+        return Running(self, app)
+
+
+App = Callable[[Hub, int | None, int | None], ASGIApp]
+"""Makes the web application of a hub; told the ports of the mutual TLS door and of the plain one."""
 
 
 class Running:
     """A hub with open doors."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, app: App | None) -> None:
         self._hub = hub
         self.recovered = hub.recover()
         dicom, web = hub.site.config.dicom, hub.site.config.web
@@ -207,7 +216,7 @@ class Running:
         try:
             self._tls = None if dicom.tls_port is None else self._listen(dicom.tls_port, is_tls=True)
             self._plain = None if dicom.plain_port is None else self._listen(dicom.plain_port, is_tls=False)
-            self._web = None if web.port is None else self._open_web(web.host, web.port)
+            self._web = None if app is None or web.port is None else self._open_web(app, web.host, web.port)
         except BaseException:
             for listener in self._listeners:
                 listener.close()
@@ -284,29 +293,5 @@ class Running:
         self._listeners.append(listener)
         return listener
 
-    def _open_web(self, host: str, port: int) -> WebServer:
-        from leadglass.console.app import create_app
-        from leadglass.console.services import Check, Services, SiteFacts
-
-        hub, config = self._hub, self._hub.site.config
-        facts = SiteFacts(
-            name=config.name,
-            ae_title=config.dicom.ae_title,
-            host=config.dicom.host,
-            tls_port=self.tls_port,
-            plain_port=self.plain_port,
-            language=config.language,
-            folder=str(hub.site.folder),
-        )
-        services = Services(
-            archive=hub.archive,
-            catalogue=hub.catalogue,
-            receiver=hub.receiver,
-            quarantine=hub.quarantine,
-            accounts=AccountFile(hub.site.folder / "secrets/accounts.json"),
-            decoder=hub.decoder,
-            clock=hub.clock,
-            site=facts,
-            checks=lambda: [Check(c.name, c.state.value, c.detail) for c in hub.checks()],
-        )
-        return WebServer(create_app(services), host, port, hub.identity.web_context)
+    def _open_web(self, app: App, host: str, port: int) -> WebServer:
+        return WebServer(app(self._hub, self.tls_port, self.plain_port), host, port, self._hub.identity.web_context)

@@ -106,8 +106,8 @@ class Sealer:
     """
 
     __slots__ = ("_aead", "_chunk", "_commitment_key", "_count", "_data_key", "_dataset_offset", "_digest", "_filled",
-                 "_finished", "_held", "_length", "_limit", "_object_id", "_output", "_pending", "_salt", "_suite", "_write",
-                 "_written")  # fmt: skip
+                 "_finished", "_held", "_length", "_limit", "_object_id", "_output", "_pending", "_salt", "_suite",
+                 "_write", "_written")  # fmt: skip
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ def command(voice: Voice, once: bool, port_base: int | None, language: str) -> N
     """Play a morning in a hospital on this machine. Exit code 1 when anything was not as promised."""
     from leadglass.cli.morning.play import Morning, viewer_token
     from leadglass.cli.morning.words import told, words
+    from leadglass.console.wired import console_of
     from leadglass.wiring import Hub, create_site
 
     texts = words(language)
@@ -39,7 +40,7 @@ def command(voice: Voice, once: bool, port_base: int | None, language: str) -> N
         )
         token = viewer_token(created.site.folder / "secrets/accounts.json")
         with Hub.open(created.site) as hub:
-            running = hub.start()
+            running = hub.start(console_of)
             try:
                 morning = Morning(hub, running, Path(folder) / "parties", token)
                 with voice.progress(told(texts, "playing", {}), morning.length) as advance:

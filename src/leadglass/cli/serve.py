@@ -16,9 +16,11 @@ from leadglass.cli.voice import Voice, verb
 @click.pass_obj
 def command(voice: Voice, site: str | None) -> None:
     """Run the site: DICOM, DICOMweb and the console. Ctrl-C or SIGTERM end it in order."""
+    from leadglass.console.wired import console_of
+
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with opened(site) as hub, until_stopped() as stopped:
-        running = hub.start()
+        running = hub.start(console_of)
         try:
             dicom, web, recovered = hub.site.config.dicom, hub.site.config.web, running.recovered
             if voice.is_json:

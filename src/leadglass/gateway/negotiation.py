@@ -39,7 +39,7 @@ _STANDARD_ROOT = "1.2.840.10008."
 
 
 def is_storage_class(abstract_syntax: str) -> bool:
-    """Tell whether objects of this class are kept: the registered ones, and private ones outside the standard's root."""
+    """Tell whether objects of this class are kept: registered ones, and private ones outside the standard's root."""
     return abstract_syntax in STORAGE_SOP_CLASSES or not abstract_syntax.startswith(_STANDARD_ROOT)
 
 
