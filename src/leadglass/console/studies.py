@@ -15,13 +15,12 @@ from leadglass.console.searches import Level, records
 from leadglass.dicom.values import UID
 from leadglass.errors import NotFound, PeerError
 from leadglass.finding import Severity
-from leadglass.journeys.ports import ObjectRecord, ObjectState, StudyLine
+from leadglass.journeys.ports import DeliveryState, ObjectRecord, ObjectState, StudyLine
 
 __all__ = ["StudyPages"]
 
 _PAGE_ROWS = 100
 _DELIVERIES_READ_MAX = 500
-_DONE = frozenset({"done", "delivered", "sent"})
 _NAME, _ID, _BIRTH, _SEX = 0x00100010, 0x00100020, 0x00100030, 0x00100040
 _DATE, _TIME, _ACCESSION, _DESCRIPTION = 0x00080020, 0x00080030, 0x00080050, 0x00081030
 _MODALITIES, _MODALITY, _SERIES_NUMBER, _SERIES_TEXT = 0x00080061, 0x00080060, 0x00200011, 0x0008103E
@@ -165,8 +164,8 @@ class StudyPages:
         states = [
             d.state for r in found[:_DELIVERIES_READ_MAX] for d in self._door.services.catalogue.deliveries(r.object_id)
         ]
-        sent = sum(state in _DONE for state in states)
-        failed = any(state == "failed" for state in states)
+        sent = states.count(DeliveryState.DELIVERED)
+        failed = DeliveryState.FAILED in states
         sent_state = "none" if not states else "bad" if failed else "done" if sent == len(states) else "part"
         return [
             Step("received", total, total, "done"),
@@ -181,7 +180,7 @@ class StudyPages:
         for record in found[:_DELIVERIES_READ_MAX]:
             for delivery in self._door.services.catalogue.deliveries(record.object_id):
                 done, total = tally.get(delivery.node, (0, 0))
-                tally[delivery.node] = (done + (delivery.state in _DONE), total + 1)
+                tally[delivery.node] = (done + (delivery.state is DeliveryState.DELIVERED), total + 1)
         return [(node, done, total) for node, (done, total) in sorted(tally.items())]
 
     def viewer(self, request: Request) -> Response:

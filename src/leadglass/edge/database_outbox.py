@@ -13,9 +13,9 @@ from leadglass.edge.database_objects import queue
 from leadglass.edge.database_store import Store
 from leadglass.edge.database_vault import Vault
 from leadglass.edge.schema import COMMITMENTS, DELIVERIES
-from leadglass.journeys.ports import Clock, Commitment, Delivery
+from leadglass.journeys.ports import Clock, Commitment, Delivery, DeliveryState
 
-WAITING, DONE, GIVEN_UP = "waiting", "delivered", "given up"
+WAITING, DONE, GIVEN_UP = DeliveryState.WAITING.value, DeliveryState.DELIVERED.value, DeliveryState.FAILED.value
 _ERROR_PLACE, _COMMITMENT_PLACE = b"delivery", b"commitment"
 
 
@@ -44,7 +44,7 @@ class Outbox:
 
     def _delivery(self, row: Row[tuple[object, ...]]) -> Delivery:
         error = "" if row.sealed is None else str(self._vault.open(_ERROR_PLACE, row.sealed)["error"])
-        return Delivery(row.id, row.object_id, row.node, row.attempts, row.due_at, row.state, error)
+        return Delivery(row.id, row.object_id, row.node, row.attempts, row.due_at, DeliveryState(row.state), error)
 
     def enqueue(self, object_ids: Sequence[bytes], node: str, event: AuditEvent) -> None:
         """Put objects on their way to a node."""

@@ -100,6 +100,15 @@ class Conflicted:
 AdmissionResult = Admitted | Duplicate | Conflicted
 
 
+class DeliveryState(StrEnum):
+    """How far a delivery got."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    """Given up after a day of trying."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One object on its way to one node; survives a restart."""
@@ -109,7 +118,7 @@ class Delivery:
     node: str
     attempts: int
     due_at_us: int
-    state: str
+    state: DeliveryState
     error: str = ""
 
 
