@@ -159,7 +159,7 @@ class Shelves:
         newest = connection.execute(select(STUDIES.c.received_at).where(STUDIES.c.id == row.study_id)).scalar_one()
         sign = 1 if is_shown else -1
         self.count(connection, place, sign, sign * row.length, newest)
-        key = self._vault.record_of(row.patient_id)
+        key = self._vault.record_of(row)
         if is_shown:
             self._tell(connection, row.patient_id, row.study_id, key, record)
         else:

@@ -22,8 +22,8 @@ from leadglass.archive.levels import (
 )
 from leadglass.archive.moments import moments
 from leadglass.archive.query import Query
-from leadglass.edge.database_vault import Vault
-from leadglass.edge.schema import INSTANCES, PATIENTS, SERIES, STUDIES
+from leadglass.edge.database_vault import KEY_COLUMNS, Vault
+from leadglass.edge.schema import INSTANCES, KEYS, PATIENTS, SERIES, STUDIES
 from leadglass.journeys.ports import ObjectState
 
 LIST_MAX = 1_000
@@ -34,7 +34,8 @@ MONTHS_MAX = 240
 
 Rows = Sequence[Row[tuple[object, ...]]]
 
-_PATIENT = (PATIENTS.c.id.label("patient_id"), PATIENTS.c.key_id, PATIENTS.c.sealed.label("patient_sealed"))
+_PATIENT = (PATIENTS.c.id.label("patient_id"), PATIENTS.c.sealed.label("patient_sealed"), *KEY_COLUMNS)
+_KEY = KEYS.c.id == PATIENTS.c.key_id
 _STUDY = (STUDIES.c.id.label("study_id"), STUDIES.c.token.label("study_token"), STUDIES.c.sealed.label("study_sealed"))
 _SERIES = (SERIES.c.id.label("series_id"), SERIES.c.token.label("series_token"), SERIES.c.sealed.label("series_sealed"))
 _TOTALS = (STUDIES.c.archived, STUDIES.c.length, STUDIES.c.received_at)
@@ -52,7 +53,7 @@ class Narrowing:
         if query.at is Level.PATIENT:
             shown = select(STUDIES.c.id).where(STUDIES.c.patient_id == PATIENTS.c.id, STUDIES.c.archived > 0).exists()
             nothing = PATIENTS.c.id.label("study_id"), PATIENTS.c.id.label("series_id")
-            return select(PATIENTS.c.id, *_PATIENT, *nothing).where(shown, *conditions)
+            return select(PATIENTS.c.id, *_PATIENT, *nothing).join(KEYS, _KEY).where(shown, *conditions)
         conditions += self._study(query)
         if query.at is Level.STUDY:
             modalities = self._tokens(query, MODALITIES_IN_STUDY, "modality")
@@ -60,12 +61,12 @@ class Narrowing:
                 among = select(SERIES.c.study_id).where(SERIES.c.modality_token.in_(modalities))
                 conditions.append(STUDIES.c.id.in_(among))
             columns = (STUDIES.c.id, *_PATIENT, *_STUDY, STUDIES.c.id.label("series_id"), *_TOTALS)
-            joined = select(*columns).join(PATIENTS, PATIENTS.c.id == STUDIES.c.patient_id)
+            joined = select(*columns).join(PATIENTS, PATIENTS.c.id == STUDIES.c.patient_id).join(KEYS, _KEY)
             return joined.where(STUDIES.c.archived > 0, *conditions)
         conditions += self._series(query)
         if query.at is Level.SERIES:
             series = select(SERIES.c.id, *_PATIENT, *_STUDY, *_SERIES).join(STUDIES, STUDIES.c.id == SERIES.c.study_id)
-            series = series.join(PATIENTS, PATIENTS.c.id == STUDIES.c.patient_id)
+            series = series.join(PATIENTS, PATIENTS.c.id == STUDIES.c.patient_id).join(KEYS, _KEY)
             return series.where(SERIES.c.archived > 0, *conditions)
         uids = self._tokens(query, UNIQUE_KEYS[Level.IMAGE], "instance")
         if uids:
@@ -73,7 +74,7 @@ class Narrowing:
         own = (INSTANCES.c.id, INSTANCES.c.object_id, INSTANCES.c.state, INSTANCES.c.sealed)
         images = select(*own, *_PATIENT, *_STUDY, *_SERIES).join(SERIES, SERIES.c.id == INSTANCES.c.series_id)
         images = images.join(STUDIES, STUDIES.c.id == SERIES.c.study_id)
-        images = images.join(PATIENTS, PATIENTS.c.id == STUDIES.c.patient_id)
+        images = images.join(PATIENTS, PATIENTS.c.id == STUDIES.c.patient_id).join(KEYS, _KEY)
         return images.where(INSTANCES.c.state == ObjectState.ARCHIVED.value, *conditions)
 
     def _tokens(self, query: Query, tag: int, label: str) -> list[bytes]:

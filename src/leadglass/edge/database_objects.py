@@ -17,8 +17,8 @@ from leadglass.audit import AuditEvent, AuditKind
 from leadglass.edge.database_filing import Place, Shelves
 from leadglass.edge.database_ledger import Evidence
 from leadglass.edge.database_store import Prepared, Store
-from leadglass.edge.database_vault import Filed, Vault
-from leadglass.edge.schema import DELIVERIES, INSTANCES, NOT_ARCHIVED
+from leadglass.edge.database_vault import KEY_COLUMNS, Filed, Vault
+from leadglass.edge.schema import DELIVERIES, INSTANCES, KEYS, NOT_ARCHIVED, PATIENTS
 from leadglass.errors import NotFound, Refused
 from leadglass.journeys.ports import (
     Admission,
@@ -30,6 +30,11 @@ from leadglass.journeys.ports import (
     ObjectState,
 )
 
+_WITH_KEYS = (
+    select(INSTANCES, *KEY_COLUMNS)
+    .outerjoin(PATIENTS, PATIENTS.c.id == INSTANCES.c.patient_id)
+    .outerjoin(KEYS, KEYS.c.id == PATIENTS.c.key_id)
+)
 _ARCHIVED, _HELD, _DISCARDED = ObjectState.ARCHIVED.value, ObjectState.HELD.value, ObjectState.DISCARDED.value
 
 
@@ -140,7 +145,7 @@ class ObjectRows:
     def object(self, object_id: bytes) -> ObjectRecord:
         """Give an object in any state; raises NotFound."""
         with self._store.reading() as connection:
-            row = connection.execute(select(INSTANCES).where(INSTANCES.c.object_id == object_id)).first()
+            row = connection.execute(_WITH_KEYS.where(INSTANCES.c.object_id == object_id)).first()
         if row is None:
             raise NotFound("The catalogue knows no such object.")
         return self.record_of(row)
@@ -148,7 +153,7 @@ class ObjectRows:
     def instance(self, sop_instance_uid: str) -> ObjectRecord:
         """Give the archived object of a SOP Instance UID; raises NotFound."""
         token = self._vault.token("instance", sop_instance_uid)
-        query = select(INSTANCES).where(INSTANCES.c.token == token, INSTANCES.c.state == _ARCHIVED)
+        query = _WITH_KEYS.where(INSTANCES.c.token == token, INSTANCES.c.state == _ARCHIVED)
         with self._store.reading() as connection:
             row = connection.execute(query).first()
         if row is None:
@@ -157,7 +162,7 @@ class ObjectRows:
 
     def objects(self, state: ObjectState, *, limit: int = 1000) -> list[ObjectRecord]:
         """List objects in one state, newest first. Those of an erased patient are left out."""
-        query = select(INSTANCES).where(INSTANCES.c.state == state.value).order_by(INSTANCES.c.id.desc()).limit(limit)
+        query = _WITH_KEYS.where(INSTANCES.c.state == state.value).order_by(INSTANCES.c.id.desc()).limit(limit)
         if state is not ObjectState.ARCHIVED:
             query = query.where(NOT_ARCHIVED)  # named so that the partial index serves
         with self._store.reading() as connection:
@@ -172,7 +177,7 @@ class ObjectRows:
 
     def record_of(self, row: Row[tuple[object, ...]]) -> ObjectRecord:
         """Open an instance row; raises NotFound where its patient was erased."""
-        key = self._vault.record_of(row.patient_id)
+        key = self._vault.record_of(row)
         described = decode_description(key.open(b"instance|" + row.object_id, row.sealed))
         return ObjectRecord(
             object_id=described.object_id,
@@ -202,7 +207,7 @@ class ObjectRows:
         sealed, record = self._evidence.sealed(event), self.object(object_id)
 
         def change(connection: Connection) -> None:
-            row = connection.execute(select(INSTANCES).where(INSTANCES.c.object_id == object_id)).one()
+            row = connection.execute(_WITH_KEYS.where(INSTANCES.c.object_id == object_id)).one()
             if row.state != state.value:
                 self._check_change(connection, row, state)
                 values = {"state": state.value}

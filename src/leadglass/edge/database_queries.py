@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sqlalchemy import ColumnElement, Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, func, literal, select, tuple_
 
 from leadglass.archive import levels
 from leadglass.archive.levels import KNOWN_AT, UNIQUE_KEYS, Level
@@ -27,6 +27,7 @@ from leadglass.journeys.ports import Attributes, ObjectRecord, ObjectState, Stud
 
 PAGE = 500
 _TABLE = {Level.PATIENT: PATIENTS, Level.STUDY: STUDIES, Level.SERIES: SERIES, Level.IMAGE: INSTANCES}
+_ARRIVAL = tuple_(STUDIES.c.received_at, STUDIES.c.id)
 _SHOWN_IN_LISTS = (0x00100010, levels.PATIENT_ID, levels.ACCESSION, 0x00081030, levels.STUDY_DATE)
 
 
@@ -121,15 +122,15 @@ class Finder:
             STUDIES.c.received_at.desc(), STUDIES.c.id.desc()
         )
         words = folded(text).split()
-        skip, at = (offset, 0) if words else (0, offset)
+        page = query.limit(PAGE if words else max(1, min(PAGE, offset + limit)))
         found: list[tuple[Row[tuple[object, ...]], dict[int, str]]] = []
-        rows: Rows = ()
-        while len(found) < skip + limit:
+        after = None
+        while len(found) < offset + limit:
             with self._store.reading() as connection:
-                rows = connection.execute(query.limit(PAGE if words else min(PAGE, max(limit, 1))).offset(at)).all()
+                rows = connection.execute(page if after is None else page.where(after > _ARRIVAL)).all()
             if not rows:
                 break
-            at += len(rows)
+            after = tuple_(literal(rows[-1].received_at), literal(rows[-1].id))
             for row in rows:
                 try:
                     attributes = self._opener.attributes(row, Level.STUDY)
@@ -137,7 +138,7 @@ class Finder:
                     continue
                 if not words or _contains(attributes, words):
                     found.append((row, attributes))
-        return self._lines(found[skip : skip + limit])
+        return self._lines(found[offset : offset + limit])
 
     def _lines(self, found: list[tuple[Row[tuple[object, ...]], dict[int, str]]]) -> list[StudyLine]:
         if not found:

@@ -17,12 +17,22 @@ from leadglass.archive.keys import Scope as KeyScope
 from leadglass.archive.matching import canonical
 from leadglass.edge.database_store import Store
 from leadglass.edge.schema import KEYS, PATIENTS, STUDIES
-from leadglass.errors import IntegrityError, NotFound
+from leadglass.errors import NotFound
 from leadglass.journeys.ports import Clock, Random, Scope
 
 PATIENTS_OPEN_MAX = 20_000
 SCOPES_OPEN_MAX = 4_096
 STUDIES_FILED_MAX = 4_096
+
+KEY_COLUMNS = (
+    KEYS.c.id.label("key_id"),
+    KEYS.c.parent_id.label("key_parent_id"),
+    KEYS.c.version.label("key_version"),
+    KEYS.c.wrapped.label("key_wrapped"),
+    KEYS.c.created_at.label("key_created_at"),
+    KEYS.c.state.label("key_state"),
+)
+"""A patient's key beside the rows it opens: no second query, and an erased key is seen at once by every process."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -85,7 +95,6 @@ class Vault:
         self.record: RecordKey = self.tree.record
         """Seals what belongs to no patient."""
         self._patients: Recent[bytes, Patient] = Recent(PATIENTS_OPEN_MAX)
-        self._patient_keys: Recent[int, bytes] = Recent(PATIENTS_OPEN_MAX)
         self._scopes: Recent[bytes, Scope] = Recent(SCOPES_OPEN_MAX)
         self._studies: Recent[tuple[str, str, str], Filed] = Recent(STUDIES_FILED_MAX)
 
@@ -103,19 +112,27 @@ class Vault:
         """Open a patient's key; raises NotFound when it was erased."""
         return self._patients.recall(key_id, lambda: self.tree.open_patient(self._row(key_id)))
 
-    def record_of(self, patient_row_id: int | None) -> RecordKey:
-        """Give the key that seals records of a patient's row, or the site's for None."""
-        if patient_row_id is None:
-            return self.record
-        return self.patient(self._patient_keys.recall(patient_row_id, lambda: self._key_id(patient_row_id))).record
+    def patient_of(self, row: Row[tuple[object, ...]]) -> Patient:
+        """Open the patient's key in a row with `KEY_COLUMNS`; raises NotFound when it was erased."""
+        known = self._patients.get(row.key_id)
+        if known is None or row.key_state == KeyState.ERASED:
+            known = self.tree.open_patient(
+                KeyRow(
+                    row.key_id,
+                    KeyKind.PATIENT,
+                    row.key_parent_id,
+                    row.key_version,
+                    row.key_wrapped,
+                    row.key_created_at,
+                    KeyState(row.key_state),
+                )
+            )
+            self._patients.put(row.key_id, known)
+        return known
 
-    def _key_id(self, patient_row_id: int) -> bytes:
-        query = select(PATIENTS.c.key_id).where(PATIENTS.c.id == patient_row_id)
-        with self._store.reading() as connection:
-            key_id: bytes | None = connection.execute(query).scalar()
-        if key_id is None:
-            raise IntegrityError("An object's patient row is missing.", hint="Restore the catalogue from a backup.")
-        return key_id
+    def record_of(self, row: Row[tuple[object, ...]]) -> RecordKey:
+        """Give the key that sealed an object's record: its patient's, or the site's where it has no patient row."""
+        return self.record if row.key_id is None else self.patient_of(row).record
 
     def _row(self, key_id: bytes) -> KeyRow:
         with self._store.reading() as connection:
