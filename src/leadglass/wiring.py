@@ -6,6 +6,7 @@ command line verb can work beside a running server; `Hub.start` opens the doors.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -230,6 +231,8 @@ class Running:
         ]  # fmt: skip
         ports = {"tls": self.tls_port or 0, "plain": self.plain_port or 0, "web": self.web_port or 0}
         hub.catalogue.record(AuditEvent(AuditKind.HUB_STARTED, hub.clock.now_us(), "hub", None, "started", ports))
+        gc.collect()
+        gc.freeze()  # what is loaded now stays; collections on the hot path need not look at it
         for listener in self._listeners:
             listener.start()
         for job in self._jobs:

@@ -159,6 +159,8 @@ class Reception:
         )
         self._length = 0
         self._is_in_data_set = False
+        self._attributes: Attributes = {}
+        self._decoded_count = 0
 
     @property
     def object_id(self) -> bytes:
@@ -181,6 +183,8 @@ class Reception:
         self._inspector.feed(data)
         if self._inspector.limit_exceeded is not None:
             raise self._inspector.limit_exceeded
+        if self._inspector.is_done_with_header and not self._attributes:
+            self._decoded()  # while the sender is still busy with the pixels
         if self._is_in_data_set:
             self._sealer.update(data)
         else:
@@ -283,6 +287,15 @@ class Reception:
             is_conflict=isinstance(result, Conflicted),
         )
 
+    def _decoded(self) -> Attributes:
+        """Decode what the walk has kept so far, once for each time it kept more."""
+        values = self._inspector.values
+        if len(values) != self._decoded_count:
+            syntax = transfer_syntax(self._inspector.transfer_syntax_uid)
+            self._attributes = decode_values(values, is_little_endian=syntax.is_little_endian)
+            self._decoded_count = len(values)
+        return self._attributes
+
     def _withdraw(self, result: AdmissionResult, error: StorageError) -> None:
         """Take back a row whose bytes could not be made durable; a start would do the same."""
         if not isinstance(result, Duplicate):
@@ -291,8 +304,7 @@ class Reception:
                 self._receiver.catalogue.change_state(self._object_id, ObjectState.DISCARDED, event)
 
     def _record(self, inspection: Inspection) -> ObjectRecord:
-        syntax = transfer_syntax(self._inspector.transfer_syntax_uid)
-        attributes = decode_values(self._inspector.values, is_little_endian=syntax.is_little_endian)
+        attributes = self._decoded()
         claim = self._claim
         return ObjectRecord(
             object_id=self._object_id,
