@@ -19,13 +19,14 @@ from leadglass.audit import AuditEvent, AuditKind
 from leadglass.dicom.part10 import encode_file_meta
 from leadglass.dicom.pixels import Ranges, frame_length_bits, frames
 from leadglass.dicom.structure import DatasetError, Structure
-from leadglass.dicom.syntaxes import STORAGE_SOP_CLASSES, transfer_syntax
+from leadglass.dicom.syntaxes import transfer_syntax
 from leadglass.dicom.text import decode_values
 from leadglass.errors import StorageError
-from leadglass.finding import Finding, Inspection, Severity
+from leadglass.finding import Finding, Inspection
 from leadglass.gateway.decision import Forward, Hold, Reject, decide
 from leadglass.gateway.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from leadglass.gateway.policy import Policy
+from leadglass.journeys.identity import Claim, identity_findings
 from leadglass.journeys.ports import (
     Admission,
     AdmissionResult,
@@ -50,11 +51,6 @@ _SAMPLES, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED = 0x00280002, 0x00280008, 0x00280
 _CHARACTER_SET = 0x00080005
 
 KEEP = KEPT_TAGS | {_CHARACTER_SET, _SAMPLES, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED, _SOP_CLASS, _SOP_INSTANCE}
-
-_WITHOUT_PATIENT = ("1.2.840.10008.5.1.4.39.", "1.2.840.10008.5.1.4.38.", "1.2.840.10008.5.1.4.43.",
-                    "1.2.840.10008.5.1.4.44.", "1.2.840.10008.5.1.4.45.", "1.2.840.10008.5.1.4.1.1.200.",
-                    "1.2.840.10008.5.1.4.1.1.201.")  # fmt: skip
-"""Palettes, hanging protocols, implant templates, protocols, inventories: objects that have no study (PS3.4 GG)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +82,6 @@ class Rejected:
 
 
 Outcome = Archived | Held | Rejected
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a sender says an object is, before a byte of it was read. Texts are untrusted until compared."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +211,7 @@ class Reception:
         receiver = self._receiver
         inspection = self._inspector.finish()
         record = self._record(inspection)
-        if extra := _identity_findings(record, self._claim):
+        if extra := identity_findings(record, self._claim):
             inspection = replace(inspection, findings=inspection.findings + extra)
             record = replace(record, findings=inspection.findings)
         decision = decide(
@@ -340,36 +326,6 @@ class Reception:
             outcome=outcome,
             detail=detail,
         )
-
-
-def _identity_findings(record: ObjectRecord, claim: Claim | None) -> tuple[Finding, ...]:
-    """Hold the object against what its sender said, and against what filing needs (PS3.4 B.2.2.1)."""
-    found: list[Finding] = []
-    attributes = record.attributes
-
-    def note(number: int, claim_text: str, element: str, severity: Severity = Severity.MEDIUM) -> None:
-        found.append(
-            Finding(f"LG-IDN-{number:03}", "identity", severity, claim_text, element=element, control="DCM-INSPECT")
-        )
-
-    if claim is not None:
-        if claim.fault:
-            note(
-                1,
-                f"The sender names the object by no UID: {claim.fault}",
-                "(0000,1000)",
-                Severity.HIGH,
-            )
-        elif attributes.get(_SOP_INSTANCE, claim.sop_instance_uid) != claim.sop_instance_uid:
-            note(2, "The object carries another SOP Instance UID than its sender announced.", "(0008,0018)")
-        if attributes.get(_SOP_CLASS, claim.sop_class_uid) != claim.sop_class_uid:
-            note(3, "The object carries another SOP Class UID than its sender announced.", "(0008,0016)")
-    if not record.sop_instance_uid or not record.sop_class_uid:
-        note(4, "The object does not say which SOP instance or class it is.", "(0008,0018)")
-    needs_study = record.sop_class_uid in STORAGE_SOP_CLASSES and not record.sop_class_uid.startswith(_WITHOUT_PATIENT)
-    if needs_study and not (record.study_instance_uid and record.series_instance_uid):
-        note(5, "The object belongs to no study or series, so nobody would find it.", "(0020,000D)")
-    return tuple(found)
 
 
 def _number(attributes: Attributes, tag: int, default: int) -> int:

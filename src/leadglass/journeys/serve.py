@@ -42,8 +42,9 @@ from leadglass.gateway.negotiation import negotiate
 from leadglass.gateway.node import Node, Permission
 from leadglass.journeys import commit, find, hand_over
 from leadglass.journeys.desk import Desk
+from leadglass.journeys.identity import Claim
 from leadglass.journeys.ports import Caller, Wire
-from leadglass.journeys.receive import Archived, Claim, Held, Outcome, Reception, Rejected
+from leadglass.journeys.receive import Archived, Held, Outcome, Reception, Rejected
 
 _STATUS_HELD = 0xC1A0
 """Error: Cannot Understand (Cxxx), ours for "held": the hub keeps evidence, the sender keeps its object."""
