@@ -57,8 +57,8 @@ def main() -> int:
                 outcome = hostile.strike(live, attack, good)
             rows[attack].append(outcome_text(outcome))
             print(f"{title}: {attack}: {outcome_text(outcome)}", file=sys.stderr, flush=True)
-            for line in outcome.recorded[:3]:
-                print(f"    recorded {line[:300]}", file=sys.stderr)
+            for line in outcome.recorded[:4]:
+                print(f"    recorded {line[:400]}", file=sys.stderr)
         titles.append(title)
     print(f"{programs.machine()}, {os.cpu_count()} cores shared with the attackers\n")
     print("| attack | " + " | ".join(titles) + " |")

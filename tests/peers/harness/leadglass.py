@@ -85,19 +85,15 @@ class Site:
     ) -> Credentials:
         """Add and approve a node; gives its key, certificate and the site's authority."""
         folder = to or self.exchange / name
-        arguments = ["node", "add", name, "--host", "127.0.0.1", "--port", str(port or 11112), "--to", str(folder)]
-        if plaintext:
-            arguments.append("--plaintext")
-        self.verb(*arguments)
-        self.verb("node", "approve", name)
+        self.verb("node", "add", name, "--host", "127.0.0.1", "--port", str(port or 11112), "--to", str(folder),
+                  *(["--plaintext", "--address", "127.0.0.0/8"] if plaintext else []))
         return credentials_in(folder)
 
     def serve(self) -> Running:
         """Start the hub and return when it listens."""
-        self.running = Running([str(PROGRAM), "serve", "--site", str(self.folder)], self.log)
-        for port in (self.tls_port, self.plain_port, self.web_port):
-            if port:
-                self.running.wait_for_port(port)
+        self.log.unlink(missing_ok=True)
+        self.running = Running([str(PROGRAM), "serve", "--site", str(self.folder), "--json"], self.log)
+        self.running.wait_for_line(lambda line: line.startswith("{"))
         return self.running
 
     def stop(self) -> None:

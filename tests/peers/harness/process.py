@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -57,6 +57,18 @@ class Running:
                     return
             time.sleep(0.02)
         raise RuntimeError(f"{self.process.args} does not listen on {port}:\n{self.tail()}")
+
+    def wait_for_line(self, wanted: Callable[[str], bool], seconds: float = 60.0) -> None:
+        """Return when a whole line of the program's output is the wanted one."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            lines = self.log.read_text(errors="replace").splitlines(keepends=True)
+            if any(wanted(line) for line in lines if line.endswith("\n")):
+                return
+            if not self.is_alive():
+                raise RuntimeError(f"{self.process.args} ended:\n{self.tail()}")
+            time.sleep(0.02)
+        raise RuntimeError(f"{self.process.args} did not say it is ready:\n{self.tail()}")
 
     def tail(self, characters: int = 3000) -> str:
         return self.log.read_text(errors="replace")[-characters:] if self.log.exists() else ""
