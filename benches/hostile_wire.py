@@ -1,6 +1,6 @@
 """What hostile senders do to each server: crashed, memory, a good sender's wait, how it was refused.
 
-    python -m benches.hostile_wire [--servers leadglass,storescp,orthanc,pynetdicom] [--attacks 'deflate,idle'] [--plain]
+    python -m benches.hostile_wire [--servers leadglass,storescp,orthanc,pynetdicom] [--attacks deflate] [--plain]
 
 Each attack meets a fresh server over mutual TLS, with a key the server trusts: a modality that was taken over.
 """

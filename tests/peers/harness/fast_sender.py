@@ -7,6 +7,7 @@ One list of files per association, each on a thread. Prints one JSON line when a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 import subprocess
@@ -78,10 +79,8 @@ def main() -> None:
     threads = [threading.Thread(target=send, args=(stream,)) for stream in streams]
     for thread in threads:
         thread.start()
-    try:
+    with contextlib.suppress(threading.BrokenBarrierError):
         start.wait(600)
-    except threading.BrokenBarrierError:
-        pass
     began = time.perf_counter()
     for thread in threads:
         thread.join()

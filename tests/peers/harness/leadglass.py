@@ -85,8 +85,18 @@ class Site:
     ) -> Credentials:
         """Add and approve a node; gives its key, certificate and the site's authority."""
         folder = to or self.exchange / name
-        self.verb("node", "add", name, "--host", "127.0.0.1", "--port", str(port or 11112), "--to", str(folder),
-                  *(["--plaintext", "--address", "127.0.0.0/8"] if plaintext else []))
+        self.verb(
+            "node",
+            "add",
+            name,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port or 11112),
+            "--to",
+            str(folder),
+            *(["--plaintext", "--address", "127.0.0.0/8"] if plaintext else []),
+        )
         return credentials_in(folder)
 
     def serve(self) -> Running:

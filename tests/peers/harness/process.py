@@ -83,10 +83,8 @@ class Running:
         """Ask the program to end, then make it; gives its exit status."""
         if self.is_alive():
             self.process.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                pass
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         return self.process.wait()
