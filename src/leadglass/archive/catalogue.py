@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from leadglass.archive.levels import COMPUTED, KEPT, KEPT_ANYWHERE, Level
 from leadglass.errors import IntegrityError
@@ -106,7 +106,7 @@ def encode_description(record: Describable) -> bytes:
 def decode_description(data: bytes) -> Description:
     """Read a record back; raises IntegrityError where it is none."""
     try:
-        value = _loads(data)
+        value = _DECODE(data.decode("utf-8", "surrogatepass"))
         return Description(
             object_id=bytes.fromhex(value["id"]),
             sop_instance_uid=value["uid"],
@@ -134,7 +134,7 @@ def encode_attributes(attributes: Mapping[int, str]) -> bytes:
 def decode_attributes(data: bytes) -> dict[int, str]:
     """Read attributes back; raises IntegrityError where they are none."""
     try:
-        return _tagged(_loads(data))
+        return _tagged(_DECODE(data.decode("utf-8", "surrogatepass")))
     except (ValueError, AttributeError) as error:
         raise IntegrityError("A sealed record opens but does not read back.") from error
 
@@ -181,10 +181,6 @@ _TAGS = _Tags((name, tag) for tag, name in _NAMES.items())
 
 
 _DECODE = json.JSONDecoder().decode
-
-
-def _loads(data: bytes) -> Any:
-    return _DECODE(data.decode("utf-8", "surrogatepass"))
 
 
 def _dumps(value: object) -> bytes:

@@ -44,7 +44,8 @@ class SqlCatalogue:
     def __init__(self, url: str, root: Key, *, clock: Clock, random: Random) -> None:
         """Open (and, the first time, create) the catalogue at an SQLAlchemy URL; `root` opens its keys."""
         self._store = store = Store(url)
-        upgrade(store.writer_engine)
+        with store.translating():
+            upgrade(store.writer_engine)
         self._vault = Vault(store, root, clock, random)
         self._evidence = Evidence(store, self._vault, root, clock)
         self._objects = ObjectRows(store, self._vault, self._evidence)
@@ -110,9 +111,9 @@ class SqlCatalogue:
         """Count objects by state, studies, deliveries and ledger entries."""
         with self._store.reading() as connection:
             unusual = select(INSTANCES.c.state, func.count()).where(NOT_ARCHIVED).group_by(INSTANCES.c.state)
-            states = connection.execute(unusual).tuples().all()
+            states = connection.execute(unusual).all()
             totals = select(func.count(), func.sum(STUDIES.c.archived)).where(STUDIES.c.archived > 0)
-            studies, archived = connection.execute(totals).tuples().one()
+            studies, archived = connection.execute(totals).one()
         counts = {state.value: 0 for state in ObjectState} | dict(states)
         counts |= {ObjectState.ARCHIVED.value: int(archived or 0), "studies": studies}
         return counts | {"ledger": self._evidence.count()} | self._outbox.waiting_counts()

@@ -6,8 +6,6 @@ so that whoever can write to the database file cannot let a node in.
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.engine import Connection
 
@@ -85,8 +83,18 @@ def _record(node: Node) -> dict[str, object]:
 
 
 def _node(record: dict[str, object]) -> Node:
-    fields: dict[str, Any] = dict(record)
-    fields["state"] = NodeState(fields["state"])
-    fields["addresses"] = tuple(fields["addresses"])
-    fields["permissions"] = frozenset(map(Permission, fields["permissions"]))
-    return Node(**fields)
+    fingerprint, seen_at_us = record["fingerprint"], record["seen_at_us"]
+    addresses, permissions, port = record["addresses"], record["permissions"], record["port"]
+    assert isinstance(addresses, list) and isinstance(permissions, list) and isinstance(port, int)
+    return Node(
+        name=str(record["name"]),
+        state=NodeState(record["state"]),
+        host=str(record["host"]),
+        port=port,
+        fingerprint=fingerprint if isinstance(fingerprint, str) else None,
+        addresses=tuple(map(str, addresses)),
+        permissions=frozenset(map(Permission, permissions)),
+        plaintext=record["plaintext"] is True,
+        seen_at_us=seen_at_us if isinstance(seen_at_us, int) else None,
+        note=str(record["note"]),
+    )

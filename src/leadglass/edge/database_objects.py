@@ -25,6 +25,7 @@ from leadglass.journeys.ports import (
     AdmissionResult,
     Admitted,
     Conflicted,
+    DeliveryState,
     Duplicate,
     ObjectRecord,
     ObjectState,
@@ -240,7 +241,14 @@ _COLUMNS = ("object_id", "token", "series_id", "study_id", "patient_id", "held_s
 def queue(connection: Connection, object_ids: Sequence[bytes], node: str, due_at_us: int) -> None:
     """Put objects on their way to a node."""
     rows: list[Mapping[str, object]] = [
-        {"object_id": object_id, "node": node, "attempts": 0, "due_at": due_at_us, "state": "waiting", "sealed": None}
+        {
+            "object_id": object_id,
+            "node": node,
+            "attempts": 0,
+            "due_at": due_at_us,
+            "state": DeliveryState.WAITING.value,
+            "sealed": None,
+        }
         for object_id in object_ids
     ]
     if rows:

@@ -123,9 +123,14 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a short read transaction; raises StorageError, or IntegrityError for a damaged database."""
+        with self.translating(), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Raise our errors for the driver's."""
         try:
-            with self._reader.connect() as connection:
-                yield connection
+            yield
         except (DBAPIError, sqlite3.Error) as error:
             raise translated(error) from error
 
@@ -192,11 +197,8 @@ class Store:
         """Move the log into the database file, as far as nobody reads or writes it now."""
         if self._log is None:
             return
-        try:
-            with self._checkpointer.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
-        except (DBAPIError, sqlite3.Error) as error:
-            raise translated(error) from error
+        with self.translating(), self._checkpointer.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
         """Close every connection."""
