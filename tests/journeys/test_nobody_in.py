@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import ssl
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -35,8 +36,15 @@ class House:
     def last_entry(self) -> int:
         return self.beside.catalogue.ledger(limit=1)[0].seq
 
-    def entries_since(self, seq: int) -> list[LedgerLine]:
-        return [line for line in self.beside.catalogue.ledger(limit=50) if line.seq > seq]
+    def refusals_since(self, seq: int) -> list[LedgerLine]:
+        """Wait for a refusal: the caller may see its connection close before the record is durable."""
+        deadline = time.monotonic() + 20
+        while True:
+            lines = self.beside.catalogue.ledger(limit=50)
+            refusals = [line for line in lines if line.seq > seq and line.kind == "association-refused"]
+            if refusals or time.monotonic() > deadline:
+                return refusals
+            time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +137,7 @@ def test_an_impostor_is_refused_recorded_and_told_apart(house: House, case: str)
     answer = call(house, context_of(house), **titles)
     assert answer != "in"
     assert answer.startswith(seen)
-    refusals = [line for line in house.entries_since(before) if line.kind == "association-refused"]
+    refusals = house.refusals_since(before)
     assert [line.outcome for line in refusals] == [code]
     assert refusals[0].detail["address"] == "127.0.0.1"
     assert refusals[0].detail["reason"]
