@@ -1,0 +1,74 @@
+"""Hold two data sets against each other, element by element and pixel by pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from pydicom import DataElement, Dataset, config, dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from tests.peers.harness import fast_sender
+
+config.settings.reading_validation_mode = config.IGNORE
+
+
+def dataset_bytes(path: Path) -> bytes:
+    """Give the data set of a file as it lies there, after the meta information."""
+    return bytes(fast_sender.split_file(path)[3])
+
+
+def element_differences(one: Dataset, other: Dataset, where: str = "") -> Iterator[str]:
+    """Name every element that differs; group lengths and padding (retired, optional) are not compared."""
+    tags = {element.tag for element in one} | {element.tag for element in other}
+    for tag in sorted(tags):
+        if tag.element == 0 or tag == 0xFFFCFFFC or tag == 0x00080001:
+            continue
+        name = f"{where}{tag}"
+        if tag not in one or tag not in other:
+            if _is_empty(one.get(tag) or other.get(tag)):
+                continue
+            yield f"{name} only on one side"
+            continue
+        left, right = one[tag], other[tag]
+        if left.VR == "SQ" and right.VR == "SQ":
+            if len(left.value) != len(right.value):
+                yield f"{name} has {len(left.value)} and {len(right.value)} items"
+                continue
+            for number, (a, b) in enumerate(zip(left.value, right.value, strict=True)):
+                yield from element_differences(a, b, f"{name}[{number}].")
+        elif not _same(left, right):
+            yield f"{name} {left.VR} {str(left.value)[:40]!r} and {right.VR} {str(right.value)[:40]!r}"
+
+
+def pixel_differences(one: Dataset, other: Dataset) -> list[str]:
+    """Decode both; an object whose pixels cannot be decoded on either side is compared as bytes."""
+    if "PixelData" not in one:
+        return []
+    try:
+        left = one.pixel_array
+    except Exception as error:  # noqa: BLE001 - pydicom raises of every kind on objects it has no codec for
+        return [] if one.PixelData == other.get("PixelData") else [f"bytes differ, not decodable: {error}"]
+    return [] if np.array_equal(left, other.pixel_array) else ["pixels differ"]
+
+
+def read(path: Path) -> Dataset:
+    return dcmread(path, force=True)
+
+
+def is_deflated(path: Path) -> bool:
+    return fast_sender.split_file(path)[2] == DeflatedExplicitVRLittleEndian
+
+
+def _is_empty(element: object) -> bool:
+    return isinstance(element, DataElement) and element.is_empty
+
+
+def _same(left: DataElement, right: DataElement) -> bool:
+    a, b = left.value, right.value
+    if isinstance(a, bytes) and isinstance(b, bytes):
+        return a.rstrip(b"\0") == b.rstrip(b"\0")
+    if left.VR == "SQ" or right.VR == "SQ":
+        return False
+    return bool(a == b) or str(a).rstrip("\0 ") == str(b).rstrip("\0 ")
