@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.edge.catalogued import CLOCK, NAME, PATIENT_ID, admitted, event, opened, record
 
 from leadglass.archive.keys import Key
+from leadglass.archive.ledger import Tree, sign_head
 from leadglass.archive.query import Query
 from leadglass.audit import AuditKind
 from leadglass.edge.database import SqlCatalogue
@@ -340,6 +342,27 @@ def test_a_ledger_that_was_touched_does_not_verify(tmp_path: Path, damage: str) 
         database.execute(damage)
     catalogue = opened(tmp_path)
     with pytest.raises(IntegrityError):
+        catalogue.verify_ledger()
+    catalogue.close()
+
+
+def test_a_ledger_cut_short_and_signed_by_somebody_else_does_not_verify(tmp_path: Path) -> None:
+    catalogue = opened(tmp_path)
+    for _ in range(3):
+        catalogue.record(event(AuditKind.LOGIN))
+    catalogue.close()
+    with sqlite3.connect(tmp_path / "catalogue.db") as database:
+        database.execute("DELETE FROM ledger WHERE seq = 3")
+        tree = Tree()
+        for (digest,) in database.execute("SELECT hash FROM ledger ORDER BY seq"):
+            tree.add(digest)
+        head = sign_head(tree, 1, Ed25519PrivateKey.generate())
+        database.execute(
+            "UPDATE ledger_heads SET size = ?, root = ?, at_us = ?, public_key = ?, signature = ?, peaks = ?",
+            (head.size, head.root, head.at_us, head.public_key, head.signature, tree.peaks),
+        )
+    catalogue = opened(tmp_path)
+    with pytest.raises(IntegrityError, match="another key"):
         catalogue.verify_ledger()
     catalogue.close()
 
