@@ -120,9 +120,9 @@ class SqlCatalogue:
 
     # evidence
 
-    def record(self, event: AuditEvent) -> None:
-        """Append one event to the ledger; durable on return."""
-        self._evidence.record(event)
+    def record(self, event: AuditEvent, *, is_durable: bool = True) -> None:
+        """Append one event to the ledger; durable on return unless told that the next flush will do."""
+        self._evidence.record(event, is_durable=is_durable)
 
     def ledger(self, *, subject: bytes | None = None, limit: int = 1000, newest_first: bool = True) -> list[LedgerLine]:
         """Read opened ledger entries."""

@@ -63,10 +63,10 @@ class Evidence:
             },
         )
 
-    def record(self, event: AuditEvent) -> None:
-        """Append one event; durable on return."""
+    def record(self, event: AuditEvent, *, is_durable: bool) -> None:
+        """Append one event; durable on return, or with the next flush."""
         sealed = self.sealed(event)
-        self._store.write(lambda connection: self.append(connection, event, sealed))
+        self._store.write(lambda connection: self.append(connection, event, sealed), is_durable=is_durable)
         self.sign_when_due()
 
     def lines(self, *, subject: bytes | None, limit: int, newest_first: bool) -> list[LedgerLine]:

@@ -6,12 +6,12 @@ so that whoever can write to the database file cannot let a node in.
 
 from __future__ import annotations
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.engine import Connection
 
 from leadglass.audit import AuditEvent
 from leadglass.edge.database_ledger import Evidence
-from leadglass.edge.database_store import Store
+from leadglass.edge.database_store import Prepared, Store
 from leadglass.edge.database_vault import Vault
 from leadglass.edge.schema import NODES
 from leadglass.errors import NotFound
@@ -23,6 +23,8 @@ class Register:
 
     def __init__(self, store: Store, vault: Vault, evidence: Evidence) -> None:
         self._store, self._vault, self._evidence = store, vault, evidence
+        one = select(NODES.c.sealed).where(NODES.c.name == bindparam("name"))
+        self._one = Prepared(one, store.dialect, is_query=True)
 
     def nodes(self) -> list[Node]:
         """List every node by name."""
@@ -33,8 +35,8 @@ class Register:
     def node(self, name: str) -> Node | None:
         """Give one node, or None."""
         with self._store.reading() as connection:
-            sealed = connection.execute(select(NODES.c.sealed).where(NODES.c.name == name)).scalar()
-        return None if sealed is None else self._node(name, sealed)
+            rows = self._one.run(connection, {"name": name})
+        return self._node(name, _bytes(rows[0][0])) if rows else None
 
     def _node(self, name: str, sealed: bytes) -> Node:
         return _node(self._vault.open(_place(name), sealed))
@@ -98,3 +100,9 @@ def _node(record: dict[str, object]) -> Node:
         seen_at_us=seen_at_us if isinstance(seen_at_us, int) else None,
         note=str(record["note"]),
     )
+
+
+def _bytes(value: object) -> bytes:
+    """Take a blob as a driver gives it."""
+    assert isinstance(value, bytes | memoryview)
+    return bytes(value)

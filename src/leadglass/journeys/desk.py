@@ -15,6 +15,8 @@ from leadglass.journeys.receive import Receiver, Reception
 from leadglass.journeys.retrieve import Archive
 from leadglass.journeys.send import Connect, Rewrite
 
+_AT_THE_DOOR = frozenset({AuditKind.ASSOCIATION_ACCEPTED, AuditKind.ASSOCIATION_REFUSED, AuditKind.ASSOCIATION_ABORTED})
+
 PENDING_NODES_MAX = 200
 """Strangers kept for approval; a scanner with random AE titles must not fill the list."""
 
@@ -34,8 +36,12 @@ class Desk:
     identifier_length_max: int = limits.IDENTIFIER_LENGTH_MAX
 
     def note(self, kind: AuditKind, actor: str, outcome: str, detail: Mapping[str, str | int]) -> None:
-        """Record what a node did; raises StorageError when it cannot be recorded (no record, no action)."""
-        self.catalogue.record(AuditEvent(kind, self.clock.now_us(), actor, None, outcome, detail))
+        """Record what a node did; raises StorageError when it cannot be recorded (no record, no action).
+
+        Comings and goings at the door are durable a quarter of a second later; what touches data is at once.
+        """
+        event = AuditEvent(kind, self.clock.now_us(), actor, None, outcome, detail)
+        self.catalogue.record(event, is_durable=kind not in _AT_THE_DOOR)
 
     def turned_away(self, caller: Caller, code: str, sentence: str, *, calling: str = "", called: str = "") -> None:
         """Record a caller that did not get in; the disk being full must not open or close the door."""

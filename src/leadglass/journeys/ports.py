@@ -223,8 +223,8 @@ class Catalogue(Protocol):
     def flush(self) -> None:
         """Make every admission so far durable."""
 
-    def record(self, event: AuditEvent) -> None:
-        """Append one event to the ledger; durable on return."""
+    def record(self, event: AuditEvent, *, is_durable: bool = True) -> None:
+        """Append one event to the ledger; durable on return, or with the next `flush` where that is enough."""
 
     def scope(self, study_instance_uid: str, patient_id: str, issuer: str) -> Scope:
         """Give the study's key, made (durably) at first sight."""

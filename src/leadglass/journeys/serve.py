@@ -126,7 +126,7 @@ class Session:
         self._node = node
         self._pending: _Pending | None = None
         self._reception: Reception | None = None
-        self._workspace = Workspace()
+        self._workspace: Workspace | None = None
         self._refusal: int | None = None
         """Status owed to a store whose data set is being read to its end and thrown away."""
 
@@ -253,6 +253,8 @@ class Session:
             context.transfer_syntax,
             "" if command.uid_fault is None else command.uid_fault.message,
         )
+        if self._workspace is None:
+            self._workspace = Workspace()
         try:
             self._reception = self._desk.receiver.begin(self._node.name, claim, self._workspace)
         except StorageError as error:

@@ -25,8 +25,7 @@ class Settling:
     def settle(self) -> int:
         """Make the commits so far durable and promote their objects; gives how many."""
         count = len(self._waiting)
-        if count:
-            self._catalogue.flush()
-            for _ in range(count):
-                self._waiting.popleft().promote()
+        self._catalogue.flush()
+        for _ in range(count):
+            self._waiting.popleft().promote()
         return count
