@@ -53,6 +53,9 @@ def pixel_differences(one: Dataset, other: Dataset) -> list[str]:
     return [] if np.array_equal(left, other.pixel_array) else ["pixels differ"]
 
 
+split = fast_sender.split_file
+
+
 def read(path: Path) -> Dataset:
     return dcmread(path, force=True)
 
