@@ -60,7 +60,7 @@ def _count_studies(connection: Connection, candidates: list[Candidate]) -> None:
 
 
 def _counts(connection: Connection, query: Select[tuple[int, int]]) -> dict[int | None, int]:
-    return {row_id: int(count) for row_id, count in connection.execute(query)}
+    return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 
 def _fill(tag: int, counts: Iterable[tuple[Candidate, int]]) -> None:

@@ -90,7 +90,7 @@ def _node(record: dict[str, object]) -> Node:
     assert isinstance(addresses, list) and isinstance(permissions, list) and isinstance(port, int)
     return Node(
         name=str(record["name"]),
-        state=NodeState(record["state"]),
+        state=NodeState(str(record["state"])),
         host=str(record["host"]),
         port=port,
         fingerprint=fingerprint if isinstance(fingerprint, str) else None,

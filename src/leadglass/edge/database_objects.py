@@ -31,6 +31,9 @@ from leadglass.journeys.ports import (
     ObjectState,
 )
 
+AnyRow = Row[tuple[object, ...]]
+"""Named here, because inside the class `object` is the catalogue's word."""
+
 _WITH_KEYS = (
     select(INSTANCES, *KEY_COLUMNS)
     .outerjoin(PATIENTS, PATIENTS.c.id == INSTANCES.c.patient_id)
@@ -176,7 +179,7 @@ class ObjectRows:
                 continue
         return records
 
-    def record_of(self, row: Row[tuple[object, ...]]) -> ObjectRecord:
+    def record_of(self, row: AnyRow) -> ObjectRecord:
         """Open an instance row; raises NotFound where its patient was erased."""
         key = self._vault.record_of(row)
         described = decode_description(key.open(b"instance|" + row.object_id, row.sealed))
@@ -219,7 +222,7 @@ class ObjectRows:
 
         self._store.write(change)
 
-    def _check_change(self, connection: Connection, row: Row[tuple[object, ...]], state: ObjectState) -> None:
+    def _check_change(self, connection: Connection, row: AnyRow, state: ObjectState) -> None:
         if state is not ObjectState.ARCHIVED:
             return
         if row.patient_id is None:

@@ -150,7 +150,7 @@ class Finder:
         )
         with self._store.reading() as connection:
             count_into(connection, candidates, wanted)
-            held_counts = dict(connection.execute(held.group_by(INSTANCES.c.held_study_token)).all())
+            held_counts: dict[bytes, int] = dict(connection.execute(held.group_by(INSTANCES.c.held_study_token)).all())
         return [
             StudyLine(
                 study_instance_uid=attributes.get(UNIQUE_KEYS[Level.STUDY], ""),

@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection, Dialect
@@ -36,14 +36,6 @@ _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _FULL_CLASSES = ("DiskFull", "OutOfMemory")
 
 R = TypeVar("R")
-
-
-class _Cursor(Protocol):
-    """What every DB-API driver gives."""
-
-    def execute(self, sql: str, parameters: object, /) -> object: ...
-    def fetchall(self) -> list[tuple[object, ...]]: ...
-    def close(self) -> object: ...
 
 
 class Prepared:
@@ -68,10 +60,10 @@ class Prepared:
         """Execute; gives the rows of a query."""
         if self._constants:
             values = {**self._constants, **values}
-        cursor: _Cursor = connection.connection.cursor()
+        cursor = connection.connection.cursor()
         try:
             cursor.execute(self._sql, values if self._names is None else tuple([values[name] for name in self._names]))
-            return cursor.fetchall() if self._is_query else []
+            return list(cursor.fetchall()) if self._is_query else []
         finally:
             cursor.close()
 
