@@ -59,7 +59,7 @@ def _count_studies(connection: Connection, candidates: list[Candidate]) -> None:
     _fill(levels.STUDY_INSTANCES, ((c, instances.get(c.study_id, 0)) for c in candidates))
 
 
-def _counts(connection: Connection, query: Select[tuple[int, int]]) -> dict[int | None, int]:
+def _counts(connection: Connection, query: Select[int, int]) -> dict[int | None, int]:
     return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 
