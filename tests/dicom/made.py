@@ -13,7 +13,7 @@ SHARED = Path(__file__).parents[2] / "../shared/data"
 CLEAN = SHARED / "dicom-clean"
 SPECIMENS = SHARED / "specimens"
 
-LONG = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+LONG = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"])
 
 
 def element(tag: int, vr: str, value: bytes, length: int | None = None, order: str = "<") -> bytes:

@@ -35,7 +35,9 @@ BROKEN = {
 }
 """Files of the clean corpus that are no valid objects: the test material of other projects."""
 
-NOT_READ_BY_PYDICOM = {"0224": "UN of undefined length is implicit little endian, in a big endian data set too (PS3.5 §6.2.2)"}
+NOT_READ_BY_PYDICOM = {
+    "0224": "UN of undefined length is implicit little endian, in a big endian data set too (PS3.5 §6.2.2)"
+}
 
 TEXT_VRS = EXTENDED_VRS | {"AE", "AS", "CS", "DA", "DT", "TM", "UI", "UR"}
 
@@ -229,7 +231,7 @@ def _their_text(dataset: Dataset, prefix: str = "") -> dict[str, tuple[str, list
                 element = dataset[tag]
                 if element.VR in EXTENDED_VRS and element.VR != "PN":
                     str(element.value)
-        except Exception:  # noqa: BLE001, S112 — a warning: pydicom does not vouch for it
+        except Exception:  # noqa: BLE001 — a warning: pydicom does not vouch for it
             continue
         if element.VR == "SQ":
             for index, inner in enumerate(element.value):

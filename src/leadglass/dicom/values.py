@@ -31,8 +31,11 @@ class UID(str):
         text = text.rstrip("\0 ")
         shape = _UID if strict else _UID_CHARACTERS
         if not 1 <= len(text) <= 64 or shape.fullmatch(text) is None:
-            raise PeerError("A UID holds something other than digits and dots, or too many of them.",
-                            code="uid", clause="PS3.5 §9.1")
+            raise PeerError(
+                "A UID holds something other than digits and dots, or too many of them.",
+                code="uid",
+                clause="PS3.5 §9.1",
+            )
         return cls(text)
 
 
@@ -47,8 +50,11 @@ class AETitle(str):
         text = untrusted_text.decode("latin-1") if isinstance(untrusted_text, bytes) else untrusted_text
         text = text.strip(" \0")
         if not 1 <= len(text) <= 16 or any(not " " <= c <= "~" or c == "\\" for c in text):
-            raise PeerError("An AE title must be 1 to 16 printable characters without a backslash.",
-                            code="ae-title", clause="PS3.5 §6.2 (AE)")
+            raise PeerError(
+                "An AE title must be 1 to 16 printable characters without a backslash.",
+                code="ae-title",
+                clause="PS3.5 §6.2 (AE)",
+            )
         return cls(text)
 
 

@@ -97,7 +97,7 @@ def _window(proposed: OperationsWindow) -> OperationsWindow:
 
 def _answer(context: ProposedContext, permissions: frozenset[Permission], *, wants_scp: bool) -> AnsweredContext:
     abstract = context.abstract_syntax
-    is_service = abstract == VERIFICATION or abstract == STORAGE_COMMITMENT
+    is_service = abstract in (VERIFICATION, STORAGE_COMMITMENT)
     is_retrieval = abstract in QUERY_CLASSES or abstract in MOVE_CLASSES or abstract in GET_CLASSES
     if not (is_service or is_retrieval or is_storage_class(abstract)):
         return AnsweredContext(context.context_id, ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED)
