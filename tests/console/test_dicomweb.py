@@ -15,6 +15,7 @@ import uvicorn
 from dicomweb_client.api import DICOMwebClient
 from dicomweb_client.session_utils import create_session_from_user_pass
 from pydicom.encaps import generate_frames
+from pydicom.uid import JPEGExtended12Bit
 from starlette.testclient import TestClient
 
 from leadglass.audit import AuditKind
@@ -179,12 +180,11 @@ def test_a_peer_client_searches_retrieves_and_stores(peer: DICOMwebClient, house
         assert ours == theirs
         model = peer.retrieve_instance_metadata(*where)
         assert pydicom.Dataset.from_json(model, lambda *_: b"").SOPInstanceUID == record.sop_instance_uid
-        if "PixelData" in theirs and theirs.PhotometricInterpretation.startswith("MONO"):
+        is_readable = record.transfer_syntax_uid != JPEGExtended12Bit  # 12 bits, which no peer here decodes
+        if is_readable and "PixelData" in theirs and theirs.PhotometricInterpretation.startswith("MONO"):
             (frame,) = peer.retrieve_instance_frames(*where, [1])
             first = theirs.pixel_array if theirs.get("NumberOfFrames", 1) in (None, 1) else theirs.pixel_array[0]
-            assert (
-                np.frombuffer(frame, first.dtype).reshape(first.shape) == first
-            ).all() or record.transfer_syntax_uid == "1.2.840.10008.1.2.4.51"
+            assert (np.frombuffer(frame, first.dtype).reshape(first.shape) == first).all()
             assert peer.retrieve_instance_rendered(*where, media_types=("image/png",))[:4] == b"\x89PNG"
     (found,) = peer.retrieve_study(record.study_instance_uid, media_types=(("application/dicom", "*"),)) or [None]
     assert found is not None
