@@ -66,7 +66,8 @@ def specimens(folder: Path) -> tuple[list[Specimen], dict[str, str]]:
                 continue
             raw = raw.replace(sop_instance.encode(), renamed.encode())
             sop_instance = renamed
-        copy.write_bytes(raw)
+        # A deflated data set goes over the wire padded to even length (PS3.5 A.5); some files leave it odd.
+        copy.write_bytes(raw + b"\0" * (len(fast_sender.split_file(path)[3]) % 2))
         taken.add(sop_instance)
         good.append(
             Specimen(

@@ -1,0 +1,128 @@
+"""Orthanc as sender, as C-MOVE destination, and as query peer, over mutual TLS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.peers import compare
+from tests.peers.conftest import Archive
+from tests.peers.corpus import Specimen
+from tests.peers.harness import programs, servers
+from tests.peers.harness.process import Running
+
+pytestmark = [pytest.mark.peer, pytest.mark.long]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A running Orthanc that knows the hub as "hub"."""
+
+    url: str
+
+    def get(self, path: str) -> object:
+        return self._checked(requests.get(self.url + path, timeout=60)).json()
+
+    def post(self, path: str, body: object) -> dict[str, object]:
+        answer = self._checked(requests.post(self.url + path, json=body, timeout=300)).json()
+        assert isinstance(answer, dict)
+        return answer
+
+    def upload(self, path: Path) -> str:
+        answer = self._checked(requests.post(self.url + "/instances", data=path.read_bytes(), timeout=60)).json()
+        return str(answer["ID"])
+
+    def file(self, instance: str) -> bytes:
+        return self._checked(requests.get(f"{self.url}/instances/{instance}/file", timeout=60)).content
+
+    @staticmethod
+    def _checked(answer: requests.Response) -> requests.Response:
+        assert answer.ok, answer.text
+        return answer
+
+
+@pytest.fixture(scope="module")
+def peer(archive: Archive, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
+    if programs.find("Orthanc") is None:
+        pytest.skip("Orthanc is not installed: run tools/install_peers.sh")
+    folder = tmp_path_factory.mktemp("orthanc")
+    http_port = programs.free_port()
+    hub = {"AET": "LEADGLASS", "Host": "127.0.0.1", "Port": archive.live.port, "UseDicomTls": True}
+    extra: dict[str, object] = {
+        "DicomAet": "ORTHANC", "DicomModalities": {"hub": hub}, "DicomAlwaysAllowFind": True,
+        "UnknownSopClassAccepted": True, "StableAge": 1, "OverwriteInstances": True,
+    }  # fmt: skip
+    configuration = servers.orthanc_configuration(
+        folder, archive.ports["ORTHANC"], http_port, sync=False, server=archive.nodes["ORTHANC"], extra=extra
+    )
+    path = folder / "orthanc.json"
+    path.write_text(json.dumps(configuration))
+    running = Running([programs.path_of("Orthanc"), str(path)], folder / "log", environment={"TCP_NODELAY": "1"})
+    try:
+        running.wait_for_port(http_port)
+        running.wait_for_port(archive.ports["ORTHANC"])
+        yield Peer(f"http://127.0.0.1:{http_port}")
+    finally:
+        running.stop(5)
+
+
+def chosen(archive: Archive) -> list[Specimen]:
+    """Take up to three objects of each pair of SOP class and transfer syntax that Orthanc takes in."""
+    seen: dict[tuple[str, str], int] = {}
+    out = []
+    for specimen in archive.kept:
+        kind = (specimen.sop_class, specimen.syntax)
+        seen[kind] = seen.get(kind, 0) + 1
+        if seen[kind] <= 3 and specimen.sop_class.startswith("1.2.840.10008.5.1.4.1.1."):
+            out.append(specimen)
+    return out
+
+
+def differences(specimen: Specimen, came_path: Path) -> list[str]:
+    went, came = compare.read(specimen.path), compare.read(came_path)
+    return [*compare.element_differences(went, came), *compare.pixel_differences(went, came)][:3]
+
+
+def test_orthanc_echoes_and_queries(archive: Archive, peer: Peer) -> None:
+    """C-ECHO and a C-FIND on study level give every study."""
+    peer.post("/modalities/hub/echo", {})
+    query = peer.post("/modalities/hub/query", {"Level": "Study", "Query": {"PatientID": "", "StudyInstanceUID": ""}})
+    answers = peer.get(f"{query['Path']}/answers?expand&simplify")
+    assert isinstance(answers, list)
+    assert {specimen.study for specimen in archive.kept} <= {str(answer["StudyInstanceUID"]) for answer in answers}
+
+
+def test_orthanc_is_a_move_destination(archive: Archive, peer: Peer, tmp_path: Path) -> None:
+    """Orthanc asks for studies and is sent them: what it then holds equals what went into the hub."""
+    wanted = chosen(archive)
+    for study in sorted({specimen.study for specimen in wanted}):
+        peer.post("/modalities/hub/move", {
+            "Level": "Study", "Resources": [{"StudyInstanceUID": study}], "TargetAet": "ORTHANC", "Timeout": 120,
+        })  # fmt: skip
+    held = {}
+    for instance in peer.get("/instances?expand"):
+        held[instance["MainDicomTags"]["SOPInstanceUID"]] = instance["ID"]
+    assert [s.origin for s in wanted if s.sop_instance not in held] == []
+    different = {}
+    for specimen in wanted:
+        path = tmp_path / specimen.origin
+        path.write_bytes(peer.file(held[specimen.sop_instance]))
+        found = differences(specimen, path)
+        if found:
+            different[specimen.origin] = found
+    assert different == {}
+
+
+def test_what_orthanc_sends_is_acknowledged_once(archive: Archive, peer: Peer) -> None:
+    """Orthanc sends back what it was sent: the hub takes it as the same instance, never as another content."""
+    before = archive.site.answer("status")["counts"]
+    instances = [instance["ID"] for instance in peer.get("/instances?expand")]
+    assert len(instances) > 20
+    peer.post("/modalities/hub/store", {"Resources": instances, "Synchronous": True, "Timeout": 300})
+    after = archive.site.answer("status")["counts"]
+    assert after["archived"] == before["archived"]
