@@ -42,6 +42,8 @@ class Object:
     description: bytes = b'{"made":"for a test"}'
     who: str = "A"
     scope: str = "S"
+    suite: int = 1
+    flags: int = 0
     footer: dict[str, object] = field(default_factory=dict)  # what a dishonest writer puts instead
 
     @property
@@ -69,12 +71,12 @@ class Object:
         return fixed(f"salt {self.who}", 32)
 
     def keys(self) -> tuple[AESGCM, bytes]:
-        info = b"leadglass LGE1 payload" + bytes([1, self.k]) + self.object_id
+        info = b"leadglass LGE1 payload" + bytes([self.suite, self.k]) + self.object_id
         both = HKDF(hashes.SHA256(), 64, self.salt, info).derive(self.data_key)
         return AESGCM(both[:32]), both[32:]
 
     def header(self, *, wrapped_key: bytes | None = None) -> bytes:
-        head = b"LGE1" + bytes([1, self.k, 0, 0]) + self.object_id + self.scope_id + self.salt
+        head = b"LGE1" + bytes([self.suite, self.k, 0, self.flags]) + self.object_id + self.scope_id + self.salt
         wrapping = hmac.digest(self.scope_key, b"leadglass LGE1 wrap" + head, "sha256")
         head += AESGCM(wrapping).encrypt(bytes(12), wrapped_key or self.data_key, head)
         return head + hmac.digest(self.keys()[1], head, "sha256")
@@ -104,7 +106,7 @@ class Object:
         deflater = zlib.compressobj(1, wbits=-15)
         return 1, deflater.compress(table) + deflater.flush()
 
-    def end(self, *, header: bytes | None = None, count: int | None = None) -> bytes:
+    def end(self, *, header: bytes | None = None, count: int | None = None, reserved: int = 0) -> bytes:
         """Footer and trailer."""
         encoding, table = self.table()
         values = {
@@ -120,7 +122,7 @@ class Object:
         table = bytes(self.footer.get("table", table))  # type: ignore[arg-type]
         values["table_length"] = self.footer.get("table_length", len(table))
         plain = struct.pack(">QQ32sIIIIB7x", *values.values()) + self.description + table
-        trailer = struct.pack(">I8x4s", len(plain) + TAG, b"LGEF")
+        trailer = struct.pack(">IQ4s", len(plain) + TAG, reserved, b"LGEF")
         nonce = b"\1\0\0" + struct.pack(">QB", self.count if count is None else count, 1)
         return self.keys()[0].encrypt(nonce, plain, (header or self.header()) + trailer) + trailer
 
@@ -230,6 +232,24 @@ def refused_at_open() -> dict[str, tuple[bytes, str]]:
             BASE.header(wrapped_key=OTHER.data_key)[: HEADER - 32] + header[-32:] + b"".join(chunks) + end,
             "Another data key under the right scope key, the commitment left as it was.",
         ),
+    }
+    false = header[:-32] + bytes(32)
+    full = replace(BASE, length=4096, frames=())
+    files |= {
+        "false-commitment": (
+            false + b"".join(chunks) + BASE.end(header=false),
+            "A commitment that is not the data key's, the rest sealed to that header by one who has the keys.",
+        ),
+        "trailer-reserved": (
+            header + b"".join(chunks) + BASE.end(reserved=1),
+            "A trailer that says more than this version knows, sealed by one who has the keys.",
+        ),
+        "empty-last-chunk": (
+            full.header() + full.chunk(0, last=False) + full.chunk(1, last=True) + full.end(count=2),
+            "A full chunk, then an empty last one: a second chunking of the same plaintext.",
+        ),
+        "unknown-suite": (replace(BASE, suite=2).file(), "A suite of a later version, everything else sound."),
+        "unknown-flags": (replace(BASE, flags=1).file(), "A flag of a later version, everything else sound."),
     }
     bomb = zlib.compressobj(9, wbits=-15)
     zeros = bomb.compress(bytes(10_000_000)) + bomb.flush()

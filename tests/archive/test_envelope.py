@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leadglass.archive import envelope
 from leadglass.archive.envelope import DESCRIPTION_BYTES_MAX, HEADER_BYTES, Opener, Sealer, Workspace
 from leadglass.archive.frames import FRAMES_MAX, FrameTable, Ranges
 from leadglass.archive.keys import Scope
@@ -193,7 +195,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused() -> None:
 
     opener = Opener(read_at, len(sealed), lambda _: SCOPE.key, expected_object_id=OBJECT_ID)
     held[0] = sealed[: 20 * CHUNK]
-    with pytest.raises(IntegrityError):
+    with pytest.raises(IntegrityError, match="ended before"):
         opener.read(30 * CHUNK, 10)
 
 
@@ -270,6 +272,14 @@ def test_keys_differ_for_every_object_and_salt() -> None:
         sealer.finish(scope=SCOPE)
         files.append(b"".join(written.pieces)[HEADER_BYTES : HEADER_BYTES + 100])
     assert len(set(files)) == 4
+
+
+def test_a_description_longer_than_the_limit_is_refused_at_opening(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as generous:
+        generous.setattr(envelope, "DESCRIPTION_BYTES_MAX", 1 << 20)
+        sealed = seal([b"x"], description=bytes(DESCRIPTION_BYTES_MAX + 1))
+    with pytest.raises(IntegrityError, match="footer"):
+        open_file(sealed)
 
 
 # --- vectors ----------------------------------------------------------------------------------------------
@@ -374,3 +384,15 @@ def test_a_vector_is_refused_by_its_digest(vector: Vector) -> None:
     opener.read(*vector.range_of("good"))
     with pytest.raises(IntegrityError):
         opener.verify()
+
+
+@pytest.mark.parametrize("name", ["footer-table-bomb", "footer-table-huge"])
+def test_a_frame_table_is_not_inflated_beyond_its_size(name: str) -> None:
+    vector = next(Vector.read(path) for path in VECTORS if path.stem == name)
+    tracemalloc.start()
+    try:
+        with pytest.raises(IntegrityError):
+            vector.open()
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()

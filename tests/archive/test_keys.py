@@ -78,6 +78,8 @@ def test_a_row_that_was_altered_or_moved_is_refused(rows: tuple[KeyRow, ...]) ->
     with pytest.raises(IntegrityError):
         tree.open_study(study, tree.open_patient(row))
     with pytest.raises(IntegrityError):
+        tree.open_study(replace(study, parent_id=row.id), other)
+    with pytest.raises(IntegrityError):
         KeyTree(Key(bytes(32)), rows, os.urandom)
 
 
@@ -88,6 +90,9 @@ def test_an_erased_key_is_gone(rows: tuple[KeyRow, ...]) -> None:
     assert erased.wrapped == b"" and erased.state is KeyState.ERASED
     with pytest.raises(NotFound):
         tree.open_patient(erased)
+    sites = next_site_row(ROOT, rows, os.urandom, 2)
+    rotated = KeyTree(ROOT, [*sites, *(row for row in rows if row.kind is not KeyKind.SITE)], os.urandom)
+    assert list(rotated.rewrap([erased])) == [], "a rotation passes over what is gone"
 
 
 def test_rotation_rewraps_rows_and_changes_no_value(rows: tuple[KeyRow, ...]) -> None:

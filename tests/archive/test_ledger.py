@@ -88,6 +88,7 @@ def test_every_way_to_tamper_is_found() -> None:
         "reordered": [*entries[:3], entries[4], entries[3], *entries[5:]],
         "cut off": entries[:-1],
         "first removed": entries[1:],
+        "renumbered": [*entries[:-1], replace(entries[-1], seq=11)],
         "remade from the fifth on": remade,
     }
     for what, changed in tampered.items():
@@ -109,3 +110,35 @@ def test_peaks_that_do_not_fit_their_size_are_refused() -> None:
     tree = tree_of(chain(5))
     with pytest.raises(IntegrityError):
         Tree.of(4, tree.peaks)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"kind": "k" * 256}, {"kind": "é"}, {"at_us": -1}, {"at_us": 1 << 64}, {"subject": bytes(17)}, {"subject": b""},
+     {"hash": b""}],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_a_row_that_cannot_be_an_entry_is_altered(change: dict[str, object]) -> None:
+    entries = chain(3)
+    with pytest.raises(IntegrityError, match="2 was altered"):
+        verify([entries[0], replace(entries[1], **change), entries[2]], [])  # type: ignore[arg-type]
+
+
+def test_bytes_cannot_move_between_subject_and_detail() -> None:
+    subject, detail = bytes(range(16)), bytes(3) + b"\0\0\0\4four"
+    entry = ChainHead().append(1, "query", subject, detail)
+    shifted = replace(entry, subject=subject + len(detail).to_bytes(4, "big") + detail[:3], sealed_detail=b"four")
+    assert entry_hash(bytes(32), 1, 1, "query", shifted.subject, shifted.sealed_detail) == entry.hash
+    with pytest.raises(IntegrityError):
+        verify([shifted], [])
+
+
+def test_heads_are_checked_before_they_are_believed() -> None:
+    entries = chain(5)
+    head = sign_head(tree_of(entries), 7, KEY)
+    with pytest.raises(IntegrityError, match="signature"):
+        verify(entries, [replace(head, signature=bytes(64))])
+    rewritten = sign_head(tree_of(chain(6)[1:]), 8, KEY)
+    for heads in ([head, rewritten], [rewritten, head]):
+        with pytest.raises(IntegrityError, match="different histories"):
+            verify(entries, heads)

@@ -375,7 +375,7 @@ def _layout(trailer: bytes, size: int, chunk: int) -> tuple[int, int, int]:
         raise IntegrityError("The sealed object's footer cannot have the length its trailer says.")
     count = -(-body // (chunk + TAG_BYTES))
     last = body - (count - 1) * (chunk + TAG_BYTES)
-    if last < TAG_BYTES or (last == TAG_BYTES and count > 1):
+    if count > 1 and last <= TAG_BYTES:
         raise IntegrityError("The sealed object's length is one no chunking gives: it was cut, or something was added.")
     return footer_length, body - count * TAG_BYTES, count
 
