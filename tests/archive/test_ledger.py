@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from leadglass.archive.ledger import ChainHead, LedgerEntry, Tree, check_head, entry_hash, sign_head, verify
+from leadglass.archive.ledger import (
+    ChainHead,
+    LedgerEntry,
+    SignedHead,
+    Tree,
+    check_head,
+    entry_hash,
+    sign_head,
+    verify,
+)
 from leadglass.errors import IntegrityError
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -142,3 +152,39 @@ def test_heads_are_checked_before_they_are_believed() -> None:
     for heads in ([head, rewritten], [rewritten, head]):
         with pytest.raises(IntegrityError, match="different histories"):
             verify(entries, heads)
+
+
+def test_a_gap_is_told_apart_from_a_change() -> None:
+    entries = chain(4)
+    with pytest.raises(IntegrityError, match="3 is missing"):
+        verify([*entries[:2], entries[3]], [])
+
+
+VECTORS = sorted((Path(__file__).parents[1] / "vectors" / "ledger").glob("*.txt"))
+
+
+@pytest.mark.parametrize("path", VECTORS, ids=lambda path: path.stem)
+def test_vectors_hold(path: Path) -> None:
+    """Files written from the specification by `tools/make_ledger_vectors.py`, which does not know the product."""
+    entries, heads, expect = [], [], ""
+    for line in path.read_text("ascii").splitlines():
+        key, _, text = line.partition(": ")
+        fields = text.split(" ")
+        if key == "expect":
+            expect = text
+        elif key == "entry":
+            subject, sealed, digest = (b"" if field == "-" else bytes.fromhex(field) for field in fields[3:])
+            entries.append(LedgerEntry(int(fields[0]), int(fields[1]), fields[2], subject or None, sealed, digest))
+        elif key == "head":
+            root, public, signature = map(bytes.fromhex, fields[2:])
+            heads.append(SignedHead(int(fields[0]), root, int(fields[1]), public, signature))
+    if expect == "success":
+        assert verify(entries, heads) == len(entries)
+    else:
+        assert expect == "refused"
+        with pytest.raises(IntegrityError):
+            verify(entries, heads)
+
+
+def test_the_ledger_vectors_are_there() -> None:
+    assert len(VECTORS) >= 20
