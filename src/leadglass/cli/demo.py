@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from leadglass.cli.morning.words import Words
 
 
+_TABLE_WIDTH = 120
+
+
 @verb("demo", site=False, example="leadglass demo\nleadglass demo --once\nleadglass demo --language fr")
 @click.option("--once", is_flag=True, help="End after the table instead of serving the console.")
 @click.option("--port-base", type=click.IntRange(1024, 65_000), help="First of the ports used. Default: any free ones.")
@@ -74,7 +77,7 @@ def _tell(voice: Voice, texts: Words, steps: list[Step], held: list[HeldObject])
         if step.name == "held":
             rows.extend(("", f"{one.source}: {one.reason}", "") for one in held)
         rows.extend(("", str(problem), "") for problem in step.problems)
-    voice.table(texts["columns"], rows, title=told(texts, "title", {}))
+    voice.table(texts["columns"], rows, title=told(texts, "title", {}), width=_TABLE_WIDTH)
 
 
 def _json(steps: list[Step], held: list[HeldObject], url: str, account: str, password: str) -> dict[str, object]:

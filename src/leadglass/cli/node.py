@@ -1,51 +1,51 @@
-"""`leadglass node`: the DICOM application entities that may talk to the site."""
+"""`leadglass node`: who may talk to this site, and as what."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from leadglass.cli.enrolment import enrol, put
 from leadglass.cli.place import opened, operator
-from leadglass.cli.voice import Voice, moment, verb
+from leadglass.cli.voice import Json, Voice, iso, moment, verb
 from leadglass.errors import NotFound, UsageError
-from leadglass.gateway.node import Node, NodeState, Permission
 
+if TYPE_CHECKING:
+    from leadglass.gateway.node import Node, Permission
+
+_NAME = click.argument("name", metavar="AE")
 _MAY = click.option(
-    "--may", default="store,query,retrieve", show_default=True, help="What it may do, separated by commas."
-)
-_ADDRESS = click.option(
-    "--address", "addresses", multiple=True, help="Address or network it may call from; repeatable."
+    "--may", default="store", show_default=True, help="What it may ask: store, query, retrieve; joined by commas."
 )
 
 
 @click.group("node", short_help="Add, list, approve or remove DICOM nodes.")
 def command() -> None:
-    """Add, list, approve or remove the DICOM nodes that may talk to the site."""
-
-
-def _permissions(text: str) -> frozenset[Permission]:
-    try:
-        return frozenset(Permission(part.strip()) for part in text.split(",") if part.strip())
-    except ValueError as error:
-        raise UsageError(f"{error}.", hint="--may takes store, query and retrieve, separated by commas.") from None
+    """Add, list, approve or remove the DICOM nodes that may talk to this site."""
 
 
 @verb(
     "add",
-    example="leadglass node add CT1 --host 10.1.2.3 --port 11112 --to ct1-files\n"
-    "leadglass node add OLD_US --plaintext --address 10.1.2.9",
+    example="""\
+leadglass node add CT1 --host 10.0.3.21 --port 104 --to ./for-ct1
+leadglass node add PACS --host 10.0.1.5 --port 2762 --may store,query,retrieve --to ./for-pacs
+leadglass node add OLDUS --plaintext --address 10.0.3.40/32""",
 )
-@click.argument("name", metavar="AE")
-@click.option("--host", default="", help="Address it listens at, for C-MOVE and forwarding.")
-@click.option("--port", default=0, type=click.IntRange(0, 65_535), help="Port it listens at.")
-@click.option("--plaintext", is_flag=True, help="Let it talk without TLS. Shown as a finding.")
-@_ADDRESS
+@_NAME
+@click.option("--host", default="", help="Where it listens, for C-MOVE, forwarding and reports.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="The port it listens on.")
+@click.option("--address", "addresses", multiple=True, metavar="CIDR", help="Network it may call from; repeatable.")
 @_MAY
-@click.option("--to", type=click.Path(path_type=Path), help="Folder for its new certificate, key and ca.pem.")
-@click.option("--certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="One it already has.")
+@click.option("--plaintext", is_flag=True, help="It cannot do TLS. Needs --address; shown as a finding.")
+@click.option(
+    "--certificate", type=click.Path(path_type=Path), help="It has a certificate: trust this PEM or DER file."
+)
+@click.option(
+    "--to", "folder", type=click.Path(path_type=Path), help="Folder for its certificate and key. Default: ./AE."
+)
 @click.pass_obj
 def add(
     voice: Voice,
@@ -53,135 +53,178 @@ def add(
     name: str,
     host: str,
     port: int,
-    plaintext: bool,
     addresses: tuple[str, ...],
     may: str,
-    to: Path | None,
+    plaintext: bool,
     certificate: Path | None,
+    folder: Path | None,
 ) -> None:
-    """Add a node and approve it at once. --to makes its certificate and key, ready to carry to the device."""
-    from leadglass.dicom.values import AETitle
-    from leadglass.errors import PeerError
-    from leadglass.gateway.admission import checked_networks
+    """Add a node, approved at once: with a new certificate, with its own, or without TLS."""
+    from leadglass.cli.enrolment import enrol, put
+    from leadglass.gateway.node import Node, NodeState
+    from leadglass.table import is_ae_title
 
-    try:
-        title = AETitle.parse(name)
-    except PeerError as error:
-        raise UsageError(error.message, hint="An AE title has 1 to 16 printable characters.") from None
-    if to is None and certificate is None and not plaintext:
+    if not is_ae_title(name):
+        raise UsageError(f"{name} cannot be an AE title.", hint="1 to 16 printable characters, no backslash.")
+    if plaintext and not addresses:
         raise UsageError(
-            f"{title} needs a certificate.",
-            hint="Give --to FOLDER to make one, --certificate FILE for one it has, or --plaintext.",
+            f"{name} without TLS needs an address: nothing else tells it from an impostor.",
+            hint=f"Add --address, for example --address {host or '10.0.3.40'}/32.",
         )
-    if plaintext and not addresses and to is None:
-        addresses = (host,) if host else ()
     node = Node(
-        title,
+        name,
         NodeState.APPROVED,
-        host=host,
-        port=port,
-        addresses=checked_networks(addresses),
+        host,
+        port,
+        addresses=tuple(_network(address) for address in addresses),
         permissions=_permissions(may),
         plaintext=plaintext,
     )
     with opened(site) as hub:
-        if certificate is not None:
-            described = hub.identity.trust(certificate.read_bytes())
-            put(hub, replace(node, fingerprint=described.fingerprint), operator())
-        elif to is not None:
-            enrol(hub, node, to, operator())
-        else:
+        target: Path | None = None
+        if plaintext:
             put(hub, node, operator())
+        elif certificate is not None:
+            described = hub.identity.trust(_read(certificate))
+            node = replace(node, fingerprint=described.fingerprint)
+            put(hub, node, operator())
+        else:
+            target = folder or Path(name)
+            node = enrol(hub, node, target, operator()).node
+        ae_title, dicom = hub.site.config.dicom.ae_title, hub.site.config.dicom
     if voice.is_json:
-        voice.json({"node": title, "state": "approved", "files": None if to is None else str(to)})
+        voice.json({"node": _json(node), "folder": None if target is None else str(target)})
         return
-    voice.say(f"{title} may talk to the site.")
-    if to is not None:
-        voice.say(f"Carry node.pem, node.key and ca.pem from {to} to the device, then delete node.key here.")
+    voice.say(f"{name} is a node of this site and may {may}.")
+    if target is not None:
+        voice.say(
+            f"For the device, in {target}: node.pem (certificate), node.key (private key), ca.pem (this site's authority)."
+        )
+        voice.say(
+            f"Next: import them there; it calls {ae_title} on port {dicom.tls_port} with TLS. Then delete the folder."
+        )
+    if plaintext and dicom.plain_port is None:
+        voice.say("Next: the plain port is closed; set [dicom] plain_port in leadglass.toml and restart.")
 
 
 @verb("list", example="leadglass node list")
 @click.pass_obj
 def list_nodes(voice: Voice, site: str | None) -> None:
-    """List the nodes; those that wait for approval first."""
+    """List the nodes, those that wait for approval first."""
+    from leadglass.gateway.node import NodeState
+
     with opened(site) as hub:
-        nodes = sorted(hub.catalogue.nodes(), key=lambda node: (node.state is NodeState.APPROVED, node.name))
+        nodes = sorted(hub.catalogue.nodes(), key=lambda node: (node.state is not NodeState.PENDING, node.name))
     if voice.is_json:
-        listed = [
-            {
-                "name": n.name,
-                "state": n.state.value,
-                "host": n.host,
-                "port": n.port,
-                "plaintext": n.plaintext,
-                "addresses": list(n.addresses),
-                "permissions": sorted(n.permissions),
-                "fingerprint": n.fingerprint,
-            }
-            for n in nodes
-        ]
-        voice.json({"nodes": listed})
-        return
-    voice.table(
-        ("AE title", "State", "Listens at", "May", "From", "TLS", "First seen"),
-        (
+        voice.json({"nodes": [_json(node) for node in nodes]})
+    elif not nodes:
+        voice.say("There are no nodes. Next: `leadglass node add AE`.")
+    else:
+        voice.table(
+            ("AE title", "State", "May", "Listens at", "Calls from", "TLS", "Seen"),
             (
-                n.name,
-                n.state.value,
-                f"{n.host}:{n.port}" if n.host else "",
-                ", ".join(sorted(n.permissions)),
-                ", ".join(n.addresses) or "anywhere",
-                "no" if n.plaintext else "yes",
-                moment(n.seen_at_us),
-            )
-            for n in nodes
-        ),
-    )
+                (
+                    node.name,
+                    node.state.value,
+                    ", ".join(sorted(node.permissions)),
+                    f"{node.host}:{node.port}" if node.host else "",
+                    ", ".join(node.addresses) or "anywhere",
+                    "NO" if node.plaintext else (node.fingerprint or "no certificate yet")[:16],
+                    moment(node.seen_at_us),
+                )
+                for node in nodes
+            ),
+        )
 
 
-@verb("approve", example="leadglass node approve CT1 --may store")
-@click.argument("name", metavar="AE")
-@click.option("--host", default=None, help="Address it listens at, for C-MOVE and forwarding.")
-@click.option("--port", default=None, type=click.IntRange(0, 65_535), help="Port it listens at.")
+@verb("approve", example="leadglass node approve CT2\nleadglass node approve PACS --may store,query,retrieve")
+@_NAME
 @_MAY
+@click.option("--host", help="Where it listens.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="The port it listens on.")
 @click.pass_obj
-def approve(voice: Voice, site: str | None, name: str, host: str | None, port: int | None, may: str) -> None:
-    """Approve a node that called and waits. Its certificate and address are those it called with."""
+def approve(voice: Voice, site: str | None, name: str, may: str, host: str | None, port: int | None) -> None:
+    """Let in a node that waits: under the certificate and from the address it called with."""
     from leadglass.audit import AuditKind
+    from leadglass.cli.enrolment import put
+    from leadglass.gateway.node import NodeState
 
     with opened(site) as hub:
         node = hub.catalogue.node(name)
         if node is None:
-            raise NotFound(f"There is no node {name}.", hint="`leadglass node list` shows who waits.")
-        approved = replace(
+            raise NotFound(f"No node {name} has called.", hint="`leadglass node list` shows who waits.")
+        node = replace(
             node,
             state=NodeState.APPROVED,
             permissions=_permissions(may),
             host=node.host if host is None else host,
             port=node.port if port is None else port,
         )
-        put(hub, approved, operator(), AuditKind.NODE_APPROVED)
+        put(hub, node, operator(), AuditKind.NODE_APPROVED)
     if voice.is_json:
-        voice.json({"node": name, "state": "approved"})
+        voice.json({"node": _json(node)})
     else:
-        voice.say(f"{name} may talk to the site.")
+        voice.say(f"{name} is approved and may {may}, from {', '.join(node.addresses) or 'anywhere'}.")
+        if node.plaintext:
+            voice.say("It called without TLS: anybody on the network can read and alter what it sends.")
 
 
 @verb("remove", example="leadglass node remove CT1")
-@click.argument("name", metavar="AE")
+@_NAME
 @click.pass_obj
 def remove(voice: Voice, site: str | None, name: str) -> None:
-    """Forget a node: it is a stranger again."""
+    """Shut a node out. What it sent stays."""
     from leadglass.audit import AuditEvent, AuditKind
 
     with opened(site) as hub:
+        if hub.catalogue.node(name) is None:
+            raise NotFound(f"There is no node {name}.", hint="`leadglass node list` shows them.")
         event = AuditEvent(AuditKind.NODE_REMOVED, hub.clock.now_us(), operator(), None, "removed", {"node": name})
         hub.catalogue.remove_node(name, event)
     if voice.is_json:
-        voice.json({"node": name, "removed": True})
+        voice.json({"removed": name})
     else:
-        voice.say(f"{name} is a stranger again.")
+        voice.say(f"{name} is shut out.")
 
 
-for _command in (add, list_nodes, approve, remove):
-    command.add_command(_command)
+def _permissions(may: str) -> frozenset[Permission]:
+    from leadglass.gateway.node import Permission
+
+    try:
+        return frozenset(Permission(word.strip()) for word in may.split(",") if word.strip())
+    except ValueError:
+        raise UsageError(
+            f"--may cannot be {may}.", hint="Write store, query, retrieve, or several joined by commas."
+        ) from None
+
+
+def _network(address: str) -> str:
+    try:
+        return str(ip_network(address, strict=False))
+    except ValueError:
+        raise UsageError(f"{address} is not a network.", hint="Write 10.0.3.21, or 10.0.3.0/24.") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}).", hint="Check the path.") from error
+
+
+def _json(node: Node) -> Json:
+    return {
+        "ae_title": node.name,
+        "state": node.state.value,
+        "host": node.host,
+        "port": node.port,
+        "may": sorted(node.permissions),
+        "addresses": list(node.addresses),
+        "plaintext": node.plaintext,
+        "fingerprint": node.fingerprint,
+        "seen_at": iso(node.seen_at_us),
+    }
+
+
+for _verb in (add, list_nodes, approve, remove):
+    command.add_command(_verb)

@@ -1,39 +1,47 @@
-"""`leadglass status`: what the site holds, what waits, and who may talk to it."""
+"""`leadglass status`: what the site holds and what waits, in a few lines."""
 
 from __future__ import annotations
 
 import click
 
 from leadglass.cli.place import opened
-from leadglass.cli.voice import Voice, size, verb
+from leadglass.cli.voice import Voice, iso, moment, size, verb
 
 
-@verb("status", example="leadglass status --site /srv/leadglass")
+@verb("status", example="leadglass status\nleadglass status --json --site /srv/leadglass")
 @click.pass_obj
 def command(voice: Voice, site: str | None) -> None:
-    """Tell what the site holds and what waits."""
+    """Tell what the site holds and what waits for a person."""
+    from leadglass.gateway.node import NodeState
+
     with opened(site) as hub:
         counts = dict(hub.catalogue.counts())
         nodes = hub.catalogue.nodes()
-        free_bytes = hub.blobs.free_bytes()
-        name, problem = hub.site.config.name, hub.policy.problem
-    approved = sum(node.state.value == "approved" for node in nodes)
-    pending = len(nodes) - approved
+        newest = next(iter(hub.catalogue.studies(limit=1)), None)
+        free = hub.blobs.free_bytes()
+        config, folder = hub.site.config, hub.site.folder
+    pending = sorted(node.name for node in nodes if node.state is NodeState.PENDING)
+    newest_us = None if newest is None else newest.received_at_us
     if voice.is_json:
         voice.json(
             {
-                "name": name,
+                "site": str(folder),
+                "name": config.name,
+                "ae_title": config.dicom.ae_title,
                 "counts": counts,
-                "nodes": {"approved": approved, "pending": pending},
-                "free_bytes": free_bytes,
-                "policy_problem": problem,
+                "nodes": len(nodes) - len(pending),
+                "nodes_pending": pending,
+                "free_bytes": free,
+                "newest_arrival": iso(newest_us),
             }
         )
         return
-    rows = [(key, count) for key, count in sorted(counts.items())]
-    rows += [("nodes approved", approved), ("nodes waiting for approval", pending)]
-    voice.table(("What", "How many"), [*rows, ("free space beyond the reserve", size(free_bytes))], title=name)
-    if counts.get("held"):
-        voice.say("Held objects wait for a decision: leadglass quarantine list")
+    voice.say(f"{config.name} ({config.dicom.ae_title}) in {folder}")
+    rows = [(name.capitalize(), number) for name, number in counts.items()]
+    rows += [("Nodes approved", len(nodes) - len(pending)), ("Nodes pending", len(pending))]
+    voice.table(("What", "Number"), rows)
+    voice.say(f"Newest arrival: {moment(newest_us) or 'none yet'}; free beyond the reserve: {size(max(0, free))}.")
     if pending:
-        voice.say("Nodes wait for approval: leadglass node list")
+        voice.say(f"Next: `leadglass node list`; {', '.join(pending[:5])} wait for approval.")
+    if counts.get("held") or counts.get("conflict"):
+        voice.say("Next: `leadglass quarantine list` shows what is held.")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Json = Mapping[str, object]
 Advance = Callable[[float], None]
-_QUIET_FOR_SECONDS = 1.0
+_WIDE = 400
 
 
 @dataclass
@@ -45,8 +45,15 @@ class Voice:
         """Print a line that is not the result, to standard error."""
         click.echo(text, err=True)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-        """Print a table, as wide as the terminal; whole and untruncated where there is none."""
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        *,
+        title: str | None = None,
+        width: int = _WIDE,
+    ) -> None:
+        """Print a table, as wide as the terminal; where there is none, up to `width` characters, untruncated."""
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
@@ -59,8 +66,9 @@ class Voice:
         for line in lines:
             table.add_row(*(Text(cell) for cell in line))
         is_terminal = sys.stdout.isatty()
-        width = None if is_terminal else 400
-        Console(width=width, soft_wrap=False, highlight=False, no_color=not is_terminal).print(table)
+        Console(width=None if is_terminal else width, soft_wrap=False, highlight=False, no_color=not is_terminal).print(
+            table
+        )
 
     def error(self, error: LeadglassError) -> None:
         """Tell what went wrong and what to do next."""
