@@ -98,7 +98,7 @@ def add(
     voice.say(f"{name} is a node of this site and may {may}.")
     if target is not None:
         voice.say(
-            f"For the device, in {target}: node.pem (certificate), node.key (private key), ca.pem (this site's authority)."
+            f"For the device, in {target}: node.pem (certificate), node.key (private key), ca.pem (our authority)."
         )
         voice.say(
             f"Next: import them there; it calls {ae_title} on port {dicom.tls_port} with TLS. Then delete the folder."

@@ -51,7 +51,6 @@ _FRENCH: Final[Words] = {
     "sent.told": "{objects} objets, {megabytes:.1f} Mo, {megabytes_per_second:.1f} Mo/s : "
     "une série CT de {series} coupes ; CT, IRM, échographie, MN, radiothérapie, ECG, comptes rendus ; "
     "une ou plusieurs images ; 10 syntaxes de transfert",
-    "une ou plusieurs images ; 10 syntaxes de transfert",
     "sealed": "Scellé puis rouvert",
     "sealed.told": "{identical} sur {objects} identiques au bit près, chacun sous sa propre clé",
     "held": "Retenu dans le sas",
