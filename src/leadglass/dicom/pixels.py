@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from leadglass.dicom.structure import DatasetError, PixelData, packed
+from leadglass.limits import PIXEL_FRAGMENTS_MAX
 
 EXTENDED_OFFSET_TABLE = 0x7FE00001
 EXTENDED_LENGTHS = 0x7FE00002
@@ -104,6 +105,8 @@ def frames(pixel_data: PixelData, number_of_frames: int, native_frame_bits: int 
 
 def _native(pixel_data: PixelData, number_of_frames: int, bits: int) -> list[Ranges]:
     length = pixel_data.length or 0
+    if number_of_frames > PIXEL_FRAGMENTS_MAX:
+        raise _misfit(pixel_data, f"No object has more than {PIXEL_FRAGMENTS_MAX} frames.")
     if bits < 1 or number_of_frames * bits > length * 8:
         raise _misfit(pixel_data, f"{length} bytes do not hold {number_of_frames} frames of {bits} bits.")
     result: list[Ranges] = []

@@ -19,8 +19,12 @@ from leadglass.dicom.events import Event
 from leadglass.errors import PeerError, RemoteError
 from leadglass.journeys.ports import Timeouts
 
-RECEIVE_BUFFER_BYTES = 1 << 20
+FIRST_BUFFER_BYTES = 16 << 10
+"""Enough for a request; an idle association holds no more than this."""
+
 GATHER_BYTES = 256 << 10
+"""The buffer of a connection that once filled the first one."""
+
 _JOIN_BYTES = 16 << 10
 """Buffers up to this size are joined into one send, so that a command and its data leave in one segment."""
 
@@ -43,7 +47,7 @@ class SocketWire:
         self.engine = engine
         self.claim = claim
         self._events: deque[Event] = deque()
-        self._buffer: bytearray | None = None
+        self._buffer = bytearray(FIRST_BUFFER_BYTES)
         self.opened_at = time.monotonic()
         self.active_at = self.opened_at
         self.is_busy = False
@@ -71,8 +75,8 @@ class SocketWire:
         return self._connection.pending() if isinstance(self._connection, ssl.SSLSocket) else 0
 
     def _receive(self, timeout_seconds: float | None) -> None:
-        if self._buffer is None:
-            self._buffer = bytearray(RECEIVE_BUFFER_BYTES)
+        if self.received_bytes >= FIRST_BUFFER_BYTES and len(self._buffer) < GATHER_BYTES:
+            self._buffer = bytearray(GATHER_BYTES)
         view = memoryview(self._buffer)
         count = self._gather(view)
         while count < 0:
@@ -95,7 +99,7 @@ class SocketWire:
         receive = self._connection.recv_into
         count = 0
         try:
-            while count < GATHER_BYTES:
+            while count < len(view):
                 received = receive(view[count:])
                 if received == 0:
                     break

@@ -141,6 +141,7 @@ class Morning:
             "series": CT_SERIES_LENGTH,
             "megabytes": length_bytes / 1e6,
             "megabytes_per_second": length_bytes / 1e6 / seconds,
+            "objects_per_second": len(samples) / seconds,
         }
         return Step("sent", not refused, numbers, tuple(refused))
 
