@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from leadglass.edge.accounts import AccountFile, Role
 from tests.peers import corpus
 from tests.peers.harness import programs
 from tests.peers.harness.certificates import Credentials
@@ -85,11 +84,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     nodes = {name: site.add_node(name, port=port) for name, port in ports.items()}
     nodes["SENDER"] = site.add_node("SENDER")
     site.add_node("PLAIN", plaintext=True)
-    # The hub reads its accounts once, at start.
-    accounts = AccountFile(site.folder / "secrets/accounts.json")
-    accounts.create("reader", Role.READER)
-    accounts.set_password("reader", "a long enough password for tests")
-    token = accounts.issue_token("reader")
+    token = site.reader_token()
     site.serve()
     try:
         live = site.live(nodes["SENDER"])

@@ -10,9 +10,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+from leadglass.edge.accounts import AccountFile, Role
 from tests.peers.harness import programs
 from tests.peers.harness.certificates import Credentials
 from tests.peers.harness.process import Running
@@ -99,6 +101,13 @@ class Site:
         )
         return credentials_in(folder)
 
+    def reader_token(self) -> str:
+        """Make an account that may read, and a token for it. The hub reads its accounts once, at start."""
+        accounts = AccountFile(self.folder / "secrets/accounts.json")
+        accounts.create("reader", Role.READER)
+        accounts.set_password("reader", "a long enough password for tests")
+        return accounts.issue_token("reader")
+
     def serve(self) -> Running:
         """Start the hub and return when it listens."""
         self.log.unlink(missing_ok=True)
@@ -155,8 +164,9 @@ def leadglass(folder: Path, *, tls: bool = True, settings: Sequence[str] = ()) -
     try:
         credentials = site.add_node("SENDER", plaintext=not tls)
         good = site.add_node("GOOD", plaintext=not tls)
+        token = site.reader_token()
         site.serve()
-        yield site.live(credentials, tls=tls, good=good if tls else None)
+        yield replace(site.live(credentials, tls=tls, good=good if tls else None), token=token)
     finally:
         site.stop()
         shutil.rmtree(site.folder, ignore_errors=True)

@@ -37,6 +37,8 @@ class Live:
     recorded: Callable[[], list[str]] = field(default=list)
     good_credentials: Credentials | None = None
     """A second sender's, where the server tells senders apart; it calls itself GOOD."""
+    token: str = ""
+    """What a DICOMweb client shows, where one is asked for."""
 
     def client(self, *, timeout: float = 30.0, source: str = "127.0.0.1") -> Client:
         tls = self.credentials.client_context() if self.credentials else None
