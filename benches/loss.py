@@ -1,0 +1,35 @@
+"""Nothing lost: the hub killed with SIGKILL at random moments under four senders, then held to its promises.
+
+python -m benches.loss [--kills 200] [--seed 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.peers.harness import programs
+from tests.simulation.test_kill import killed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        account = killed(Path(folder), options.kills, options.seed)
+    print(f"{programs.machine()}; {time.monotonic() - began:.0f} s\n")
+    print("| kills | acknowledged | fetched again, byte for byte | acknowledged and lost | altered | faults |")
+    print("|---|---|---|---|---|---|")
+    print(f"| {options.kills} | {account.acknowledged} | {account.found} | {len(account.lost)} | {len(account.altered)} | "
+          f"{len(account.faults)} |")  # fmt: skip
+    return 1 if account.lost or account.altered or account.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
