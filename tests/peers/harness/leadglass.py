@@ -84,6 +84,7 @@ class Site:
         port: int | None = None,
         plaintext: bool = False,
         to: Path | None = None,
+        may: str = "store,query,retrieve",
     ) -> Credentials:
         """Add and approve a node; gives its key, certificate and the site's authority."""
         folder = to or self.exchange / name
@@ -95,6 +96,8 @@ class Site:
             "127.0.0.1",
             "--port",
             str(port or 11112),
+            "--may",
+            may,
             "--to",
             str(folder),
             *(["--plaintext", "--address", "127.0.0.0/8"] if plaintext else []),
