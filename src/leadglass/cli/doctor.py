@@ -27,7 +27,7 @@ def command(voice: Voice, site: str | None) -> None:
             {
                 "state": worst(checks).value,
                 "checks": [
-                    {"name": c.name, "state": c.state.value, "detail": c.detail, "next": c.step} for c in checks
+                    {"name": c.name, "state": c.state.value, "detail": c.detail, "next_step": c.step} for c in checks
                 ],
             }
         )

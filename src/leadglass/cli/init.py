@@ -8,7 +8,26 @@ import click
 
 from leadglass.cli.voice import Voice, verb
 
-_PORT = click.IntRange(0, 65_535)
+_OFF = "off"
+
+
+class Port(click.ParamType[int | None]):
+    """A port, 0 for any free one, or "off"."""
+
+    name = "port"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """Read the option."""
+        if value is None or value == _OFF:
+            return None
+        if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
+            number = int(value)
+            if number < 65_536:
+                return number
+        return self.fail(f"{value} is no port: give a number below 65536, or off.", param, ctx)
+
+
+_PORT = Port()
 
 
 @verb("init", site=False, example='leadglass init my-site\nleadglass init /srv/leadglass --name "St. Anne" --ae STANNE')
@@ -19,7 +38,9 @@ _PORT = click.IntRange(0, 65_535)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Listen here; 0.0.0.0 is every network.")
 @click.option("--tls-port", type=_PORT, default=2762, show_default=True, help="DICOM over mutual TLS.")
 @click.option("--web-port", type=_PORT, default=8443, show_default=True, help="Console and DICOMweb.")
-@click.option("--plain-port", type=_PORT, help="DICOM without TLS. Closed unless given, and shown as a finding.")
+@click.option(
+    "--plain-port", type=_PORT, default=_OFF, show_default=True, help="DICOM without TLS; shown as a finding."
+)
 @click.pass_obj
 def command(
     voice: Voice,
@@ -28,8 +49,8 @@ def command(
     ae_title: str,
     language: str,
     host: str,
-    tls_port: int,
-    web_port: int,
+    tls_port: int | None,
+    web_port: int | None,
     plain_port: int | None,
 ) -> None:
     """Make a site in DIR: keys, certificates, policy and the first account. Asks nothing."""
@@ -46,7 +67,7 @@ def command(
         web_port=web_port,
     )
     site = created.site
-    url = f"https://localhost:{web_port}/" if web_port else ""
+    url = f"https://localhost:{web_port}/" if web_port else None
     if voice.is_json:
         voice.json(
             {
@@ -61,7 +82,7 @@ def command(
         return
     voice.say(f"The site is made in {folder}.")
     voice.say()
-    voice.say(f"Console:    {url or 'on any free port; `leadglass serve` prints it'}")
+    voice.say(f"Console:    {url or ('closed' if web_port is None else '`leadglass serve` prints its address')}")
     voice.say(f"Log in:     {created.account} / {created.one_time_password}   (one-time password)")
     voice.say(f"Passphrase: {site.passphrase_path}")
     voice.say("            Copy it to another place now: without it nobody can ever read the archive again.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,7 @@ leadglass node add OLDUS --plaintext --address 10.0.3.40/32""",
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="The port it listens on.")
 @click.option("--address", "addresses", multiple=True, metavar="CIDR", help="Network it may call from; repeatable.")
 @_MAY
-@click.option("--plaintext", is_flag=True, help="It cannot do TLS. Needs --address; shown as a finding.")
+@click.option("--plaintext", is_flag=True, help="It may talk without TLS, from --address alone; shown as a finding.")
 @click.option(
     "--certificate", type=click.Path(path_type=Path), help="It has a certificate: trust this PEM or DER file."
 )
@@ -61,32 +60,35 @@ def add(
 ) -> None:
     """Add a node, approved at once: with a new certificate, with its own, or without TLS."""
     from leadglass.cli.enrolment import enrol, put
+    from leadglass.gateway.admission import checked_networks
     from leadglass.gateway.node import Node, NodeState
     from leadglass.table import is_ae_title
 
     if not is_ae_title(name):
         raise UsageError(f"{name} cannot be an AE title.", hint="1 to 16 printable characters, no backslash.")
     if plaintext and not addresses:
+        addresses = (host,) if host else ()
+    if plaintext and not addresses:
         raise UsageError(
             f"{name} without TLS needs an address: nothing else tells it from an impostor.",
-            hint=f"Add --address, for example --address {host or '10.0.3.40'}/32.",
+            hint="Add --address, for example --address 10.0.3.40.",
         )
     node = Node(
         name,
         NodeState.APPROVED,
         host,
         port,
-        addresses=tuple(_network(address) for address in addresses),
+        addresses=checked_networks(addresses),
         permissions=_permissions(may),
         plaintext=plaintext,
     )
     with opened(site) as hub:
         target: Path | None = None
-        if plaintext:
-            put(hub, node, operator())
-        elif certificate is not None:
+        if certificate is not None:
             described = hub.identity.trust(_read(certificate))
             node = replace(node, fingerprint=described.fingerprint)
+            put(hub, node, operator())
+        elif plaintext and folder is None:
             put(hub, node, operator())
         else:
             target = folder or Path(name)
@@ -198,13 +200,6 @@ def _permissions(may: str) -> frozenset[Permission]:
         ) from None
 
 
-def _network(address: str) -> str:
-    try:
-        return str(ip_network(address, strict=False))
-    except ValueError:
-        raise UsageError(f"{address} is not a network.", hint="Write 10.0.3.21, or 10.0.3.0/24.") from None
-
-
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -214,11 +209,11 @@ def _read(path: Path) -> bytes:
 
 def _json(node: Node) -> Json:
     return {
-        "ae_title": node.name,
+        "name": node.name,
         "state": node.state.value,
         "host": node.host,
         "port": node.port,
-        "may": sorted(node.permissions),
+        "permissions": sorted(node.permissions),
         "addresses": list(node.addresses),
         "plaintext": node.plaintext,
         "fingerprint": node.fingerprint,

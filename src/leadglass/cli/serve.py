@@ -1,4 +1,4 @@
-"""`leadglass serve`: run the site until it is told to stop."""
+"""`leadglass serve`: open the doors and keep them open until told to stop."""
 
 from __future__ import annotations
 
@@ -12,38 +12,46 @@ from leadglass.cli.signals import until_stopped
 from leadglass.cli.voice import Voice, verb
 
 
-@verb("serve", example="leadglass serve --site /srv/leadglass\nleadglass serve --json")
+@verb("serve", example="leadglass serve --site /srv/leadglass")
 @click.pass_obj
 def command(voice: Voice, site: str | None) -> None:
-    """Run the site: DICOM, DICOMweb and the console. Ctrl-C or SIGTERM stops it cleanly."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    with until_stopped() as stopped, opened(site) as hub:
-        running = hub.start()
+    """Run the site: DICOM, DICOMweb and the console. Ctrl-C or SIGTERM end it in order."""
+    from leadglass.console.wired import console_of
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with opened(site) as hub, until_stopped() as stopped:
+        running = hub.start(console_of)
         try:
-            config = hub.site.config
+            dicom, web, recovered = hub.site.config.dicom, hub.site.config.web, running.recovered
             if voice.is_json:
                 voice.json(
                     {
-                        "site": str(hub.site.folder),
-                        "ae_title": config.dicom.ae_title,
-                        "host": config.dicom.host,
+                        "ae_title": dicom.ae_title,
+                        "host": dicom.host,
                         "tls_port": running.tls_port,
                         "plain_port": running.plain_port,
                         "web_port": running.web_port,
+                        "recovered": {
+                            "promoted": recovered.promoted,
+                            "restored": recovered.restored,
+                            "removed": recovered.removed,
+                        },
                     }
                 )
             else:
-                voice.say(f"{config.name} is open.")
                 if running.tls_port is not None:
-                    voice.say(f"DICOM over TLS: {config.dicom.ae_title} at {config.dicom.host}:{running.tls_port}")
+                    voice.say(f"DICOM over mutual TLS: {dicom.ae_title} at {dicom.host}:{running.tls_port}")
                 if running.plain_port is not None:
-                    voice.say(f"DICOM without TLS: {config.dicom.host}:{running.plain_port} — readable by anybody")
+                    voice.say(f"DICOM without TLS:     {dicom.ae_title} at {dicom.host}:{running.plain_port}")
                 if running.web_port is not None:
-                    voice.say(f"Console: https://localhost:{running.web_port}/")
-                voice.say("Ctrl-C stops it.")
+                    voice.say(f"Console and DICOMweb:  https://{web.host}:{running.web_port}/")
+                if recovered.removed or recovered.promoted or recovered.restored:
+                    voice.say(
+                        f"After the last stop: {recovered.promoted + recovered.restored} acknowledged objects put in "
+                        f"their place, {recovered.removed} unfinished ones removed."
+                    )
+                voice.say("Ctrl-C stops.")
             sys.stdout.flush()
             stopped.wait()
         finally:
             running.stop()
-    if not voice.is_json:
-        voice.say("Stopped.")

@@ -19,7 +19,7 @@ def command(voice: Voice, site: str | None) -> None:
         nodes = hub.catalogue.nodes()
         newest = next(iter(hub.catalogue.studies(limit=1)), None)
         free = hub.blobs.free_bytes()
-        config, folder = hub.site.config, hub.site.folder
+        config, folder, problem = hub.site.config, hub.site.folder, hub.policy.problem
     pending = sorted(node.name for node in nodes if node.state is NodeState.PENDING)
     newest_us = None if newest is None else newest.received_at_us
     if voice.is_json:
@@ -29,10 +29,10 @@ def command(voice: Voice, site: str | None) -> None:
                 "name": config.name,
                 "ae_title": config.dicom.ae_title,
                 "counts": counts,
-                "nodes": len(nodes) - len(pending),
-                "nodes_pending": pending,
+                "nodes": {"approved": len(nodes) - len(pending), "pending": len(pending)},
                 "free_bytes": free,
                 "newest_arrival": iso(newest_us),
+                "policy_problem": problem,
             }
         )
         return
@@ -41,6 +41,8 @@ def command(voice: Voice, site: str | None) -> None:
     rows += [("Nodes approved", len(nodes) - len(pending)), ("Nodes pending", len(pending))]
     voice.table(("What", "Number"), rows)
     voice.say(f"Newest arrival: {moment(newest_us) or 'none yet'}; free beyond the reserve: {size(max(0, free))}.")
+    if problem:
+        voice.say(f"policy.toml on the disk is not in force: {problem}")
     if pending:
         voice.say(f"Next: `leadglass node list`; {', '.join(pending[:5])} wait for approval.")
     if counts.get("held") or counts.get("conflict"):

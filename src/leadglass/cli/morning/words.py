@@ -15,8 +15,9 @@ _ENGLISH: Final[Words] = {
     "yes": "yes",
     "no": "NO",
     "sent": "Sent over mutual TLS",
-    "sent.told": "{objects} objects, {megabytes:.1f} MB, {megabytes_per_second:.1f} MB/s, {objects_per_second:.0f} a second: a CT series of {series}; "
-    "CT, MR, ultrasound, NM, radiotherapy, ECG, reports; one and many frames; 10 transfer syntaxes",
+    "sent.told": "{objects} objects, {megabytes:.1f} MB, {megabytes_per_second:.1f} MB/s, "
+    "{objects_per_second:.0f} a second: a CT series of {series}; CT, MR, ultrasound, NM, radiotherapy, ECG, reports; "
+    "one and many frames; 10 transfer syntaxes",
     "sealed": "Sealed and opened again",
     "sealed.told": "{identical} of {objects} bit-identical, each under its own key",
     "held": "Held",
@@ -48,9 +49,9 @@ _FRENCH: Final[Words] = {
     "yes": "oui",
     "no": "NON",
     "sent": "Envoyé en TLS mutuel",
-    "sent.told": "{objects} objets, {megabytes:.1f} Mo, {megabytes_per_second:.1f} Mo/s, {objects_per_second:.0f} par seconde : "
-    "une série CT de {series} coupes ; CT, IRM, échographie, MN, radiothérapie, ECG, comptes rendus ; "
-    "une ou plusieurs images ; 10 syntaxes de transfert",
+    "sent.told": "{objects} objets, {megabytes:.1f} Mo, {megabytes_per_second:.1f} Mo/s, "
+    "{objects_per_second:.0f} par seconde : une série CT de {series} coupes ; CT, IRM, échographie, MN, "
+    "radiothérapie, ECG, comptes rendus ; une ou plusieurs images ; 10 syntaxes de transfert",
     "sealed": "Scellé puis rouvert",
     "sealed.told": "{identical} sur {objects} identiques au bit près, chacun sous sa propre clé",
     "held": "Retenu dans le sas",
