@@ -104,6 +104,18 @@ def resident_bytes(pid: int) -> int:
     return total
 
 
+def idle_bytes(pid: int, *, patience_s: float = 15.0) -> int:
+    """Give the resident memory once it stands still: a server may still be loading when it first answers."""
+    deadline, last = time.monotonic() + patience_s, resident_bytes(pid)
+    while time.monotonic() < deadline:
+        time.sleep(1.0)
+        now = resident_bytes(pid)
+        if abs(now - last) < 1 << 20:
+            return now
+        last = now
+    return last
+
+
 class MemoryWatch:
     """Samples the resident memory of a program while a block runs: `with MemoryWatch(pid) as watch`."""
 
@@ -111,7 +123,7 @@ class MemoryWatch:
         self._pid = pid
         self._interval_s = interval_s
         self._done = threading.Event()
-        self.before = resident_bytes(pid)
+        self.before = idle_bytes(pid)
         self.peak = self.before
         self._thread = threading.Thread(target=self._sample, daemon=True)
 
