@@ -176,6 +176,18 @@ def test_a_study_uid_of_two_patients_is_two_studies(catalogue: SqlCatalogue) -> 
     assert len(catalogue.instances(Query("STUDY", {0x0020000D: a.study_instance_uid}))) == 2
 
 
+def test_studies_without_a_patient_id_are_not_one_patient(catalogue: SqlCatalogue) -> None:
+    """Found with two real files that leave it empty: the second study was shown under the first one's name."""
+    names = {"1.2.3.1": "DOE^JANE", "1.2.3.2": "ROE^RICHARD"}
+    for study, name in names.items():
+        for number in (1, 2):
+            admitted(catalogue, record(number, study=study, patient="", attributes={NAME: name}))
+    found = list(catalogue.find(Query("STUDY", {NAME: "", 0x00201208: ""})))
+    assert {match[0x0020000D]: match[NAME] for match in found} == names
+    assert [match[0x00201208] for match in found] == ["2", "2"]
+    assert len({catalogue.scope(study, "", "").scope_id for study in names}) == 2
+
+
 def test_another_root_opens_nothing(tmp_path: Path) -> None:
     opened(tmp_path).close()
     with pytest.raises(IntegrityError):

@@ -82,7 +82,9 @@ class Shelves:
 
     def _name(self, record: ObjectRecord) -> _PlaceName:
         attributes = record.attributes
-        patient = self._vault.patient_token(attributes.get(0x00100020, ""), attributes.get(0x00100021, ""))
+        patient = self._vault.patient_token(
+            attributes.get(0x00100020, ""), attributes.get(0x00100021, ""), record.study_instance_uid
+        )
         return patient, record.study_instance_uid, record.series_instance_uid, record.sop_class_uid
 
     def find(self, connection: Connection, filed: Filed, record: ObjectRecord, *, is_shown: bool) -> Place:

@@ -84,7 +84,7 @@ class Narrowing:
     def _patient(self, query: Query) -> list[ColumnElement[bool]]:
         ids, issuers = query.exact(PATIENT_ID), query.exact(ISSUER)
         if len(ids) == 1 and len(issuers) == 1:
-            return [PATIENTS.c.token == self._vault.patient_token(ids[0], issuers[0])]
+            return [PATIENTS.c.token == self._vault.patient_token(ids[0], issuers[0], "")]
         tokens = self._tokens(query, PATIENT_ID, "patient-id")
         return [PATIENTS.c.id_token.in_(tokens)] if tokens else []
 

@@ -102,9 +102,14 @@ class Vault:
         """Give the search token of a value."""
         return self.tree.index.token(label, canonical(text))
 
-    def patient_token(self, patient_id: str, issuer: str) -> bytes:
-        """Give the token of a patient: the id together with who issued it."""
-        return self.tree.index.token("patient", f"{canonical(patient_id)}\x1f{canonical(issuer)}")
+    def patient_token(self, patient_id: str, issuer: str, study_instance_uid: str) -> bytes:
+        """Give the token of a patient: the id together with who issued it.
+
+        Without an id nothing says that two studies are of one person: each study is a patient of its own.
+        """
+        known, whose = canonical(patient_id), canonical(issuer)
+        told = f"{known}\x1f{whose}" if known else f"\x1f{whose}\x1f{canonical(study_instance_uid)}"
+        return self.tree.index.token("patient", told)
 
     # --- patients and studies -------------------------------------------------------------------------
 
@@ -151,7 +156,7 @@ class Vault:
         known = self._studies.get(place)
         if known is None:
             study = self.token("study", study_instance_uid)
-            patient = self.patient_token(patient_id, issuer)
+            patient = self.patient_token(patient_id, issuer, study_instance_uid)
             known = self._find(study, patient) or self._store.write(
                 lambda connection: self._make(connection, study, patient, self.token("patient-id", patient_id))
             )
