@@ -113,9 +113,7 @@ def _answer(context: ProposedContext, permissions: frozenset[Permission], *, wan
 def _choose(proposed: tuple[UID, ...], *, only_uncompressed: bool) -> UID | None:
     """Take the caller's first choice; among the uncompressed ones, explicit little endian where it is offered."""
     usable = [
-        uid
-        for uid in proposed
-        if uid in UNCOMPRESSED or (not only_uncompressed and transfer_syntax(uid).is_known)
+        uid for uid in proposed if uid in UNCOMPRESSED or (not only_uncompressed and transfer_syntax(uid).is_known)
     ]
     if not usable:
         return None

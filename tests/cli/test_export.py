@@ -1,0 +1,37 @@
+"""What is exported is what came in, under names of our own, over nothing that was there."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from pydicom.data import get_testdata_file
+from tests.cli.conftest import CT_STUDY, Verb
+
+CT = Path(str(get_testdata_file("CT_small.dcm")))
+
+
+def test_a_study_comes_out_byte_for_byte(leadglass: Verb, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    told = leadglass("export", CT_STUDY, target, "--json")
+    assert told.json == {"files": 1, "length_bytes": CT.stat().st_size, "target": str(target)}
+    assert (target / "study-0001/series-0001/000001.dcm").read_bytes() == CT.read_bytes()
+
+
+def test_everything_in_a_zip(leadglass: Verb, tmp_path: Path) -> None:
+    target = tmp_path / "all.zip"
+    assert leadglass("export", "--all", "--zip", target).code == 0
+    with zipfile.ZipFile(target) as archive:
+        assert archive.testzip() is None
+        assert len(archive.namelist()) == 2
+        assert any(archive.read(name) == CT.read_bytes() for name in archive.namelist())
+
+
+def test_nothing_is_written_over(leadglass: Verb, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").touch()
+    (tmp_path / "there.zip").touch()
+    assert leadglass("export", CT_STUDY, tmp_path / "full").code == 2
+    assert leadglass("export", CT_STUDY, "--zip", tmp_path / "there.zip").code == 2
+    assert leadglass("export", CT_STUDY).code == 2
+    assert leadglass("export", "1.2.3", tmp_path / "none").code == 1

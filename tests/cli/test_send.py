@@ -1,0 +1,50 @@
+"""A study arrives at another site, or stays in the queue with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.conftest import CT_INSTANCE, CT_STUDY, Verb, run
+
+from leadglass.cli.place import opened
+
+
+def test_send_reaches_another_site(leadglass: Verb, site: Path, tmp_path: Path) -> None:
+    """Two sites that trust each other's certificates: what one sends, the other archives."""
+    other = tmp_path / "other"
+    assert run("init", other, "--tls-port", "0", "--web-port", "off", "--ae", "OTHER").code == 0
+    assert run("node", "add", "LEADGLASS", "--certificate", site / "tls/server.pem", "--site", other).code == 0
+    with opened(str(other)) as hub:
+        running = hub.start()
+        try:
+            where = ("--host", "127.0.0.1", "--port", str(running.tls_port))
+            assert leadglass("node", "add", "OTHER", *where, "--certificate", other / "tls/server.pem").code == 0
+            told = leadglass("send", CT_STUDY, "OTHER", "--json")
+        finally:
+            running.stop()
+        assert told.json == {"study": CT_STUDY, "node": "OTHER", "sent": 1}
+        assert told.code == 0
+        assert hub.catalogue.instance(CT_INSTANCE).source == "LEADGLASS"
+    (one,) = leadglass("show", CT_STUDY, "--json").json["objects"]
+    assert one["life"][-1]["kind"] == "object-sent"
+    assert one["waiting"] == []
+
+
+def test_what_does_not_arrive_waits_with_the_reason(leadglass: Verb) -> None:
+    leadglass("node", "add", "GONE", "--host", "127.0.0.1", "--port", "1", "--plaintext", "--address", "127.0.0.1")
+    told = leadglass("send", CT_STUDY, "GONE")
+    assert told.code == 3
+    assert "0 of 1 objects arrived at GONE" in told.err
+    (one,) = leadglass("show", CT_STUDY, "--json").json["objects"]
+    assert [(wait["node"], wait["attempts"]) for wait in one["waiting"]] == [("GONE", 1)]
+
+
+def test_later_only_queues(leadglass: Verb) -> None:
+    leadglass("node", "add", "GONE", "--host", "127.0.0.1", "--port", "1", "--plaintext", "--address", "127.0.0.1")
+    assert leadglass("send", CT_STUDY, "GONE", "--later", "--json").json["queued"] == 1
+
+
+def test_unknown_nodes_and_studies(leadglass: Verb) -> None:
+    assert leadglass("send", CT_STUDY, "NOBODY").code == 1
+    leadglass("node", "add", "GONE", "--host", "127.0.0.1", "--port", "1", "--plaintext", "--address", "127.0.0.1")
+    assert leadglass("send", "1.2.3", "GONE").code == 1
