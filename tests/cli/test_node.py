@@ -43,11 +43,8 @@ def test_add_with_a_certificate_of_its_own(leadglass: Verb, tmp_path: Path, site
         ("CT1", "--address", "10.0.0.300"),
     ],
 )
-def test_what_is_no_node_is_refused_and_not_written(
-    leadglass: Verb, tmp_path: Path, arguments: tuple[str, ...]
-) -> None:
-    told = leadglass("node", "add", *arguments, "--to", tmp_path / "files") if "--plaintext" not in arguments else (
-        leadglass("node", "add", *arguments))  # fmt: skip
+def test_what_is_no_node_is_refused(leadglass: Verb, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    told = leadglass("node", "add", *arguments, "--to", tmp_path / "files")
     assert told.code == 2
     assert "Next:" in told.err
     assert leadglass("node", "list", "--json").json == {"nodes": []}

@@ -76,8 +76,12 @@ def release(voice: Voice, site: str | None, held_id: str, reason: str) -> None:
     """Let a held object into the archive."""
     with opened(site) as hub:
         new_id = hub.quarantine.release(object_id(held_id), operator(), reason)
+        state = hub.catalogue.object(new_id).state
     if voice.is_json:
-        voice.json({"released": held_id, "object": new_id.hex()})
+        voice.json({"released": held_id, "object": new_id.hex(), "state": state.value})
+    elif state is ObjectState.CONFLICT:
+        voice.say(f"Released as object {new_id.hex()}, but another content already carries its SOP Instance UID.")
+        voice.say("Next: `leadglass quarantine list`; the first content is served as long as it is there.")
     else:
         voice.say(f"Released: it is in the archive as object {new_id.hex()}.")
 
