@@ -31,7 +31,7 @@ def command(voice: Voice, site: str | None, paths: tuple[Path, ...]) -> None:
     lines: list[ImportLine] = []
     medium = _Medium()
     with opened(site) as hub:
-        importer = Importer(hub.receiver, operator())
+        importer = Importer(hub.receiver, operator(), hub.settling.settle)
         with voice.progress("Importing") as advance:
             for line in importer.take(medium.files(walk_media(paths))):
                 lines.append(line)

@@ -22,6 +22,10 @@ IMPORT_SOURCE = "IMPORT"
 """What routes call the source of imported objects (docs/spec/policy.md)."""
 
 
+SETTLE_EVERY = 128
+"""Files between two settlings: a process may have about a thousand open."""
+
+
 class Candidate(Protocol):
     """A file of a medium. `label` is untrusted text for a person; it goes into no record."""
 
@@ -56,10 +60,15 @@ class ImportLine:
 
 @dataclass(frozen=True, slots=True)
 class Importer:
-    """Take in the files of a medium, one by one."""
+    """Take in the files of a medium, one by one.
+
+    `settle` gives what was committed its place; whoever imports outside a running hub, which does that by itself,
+    passes it, for until then each object keeps a file open.
+    """
 
     receiver: Receiver
     actor: str
+    settle: Callable[[], object] = lambda: None
     source: str = IMPORT_SOURCE
 
     def take(self, files: Iterable[Candidate]) -> Iterator[ImportLine]:
@@ -72,9 +81,12 @@ class Importer:
             for file in files:
                 line = self._take(file)
                 fates[line.fate.value] += 1
+                if fates.total() % SETTLE_EVERY == 0:
+                    self.settle()
                 yield line
         finally:
             self._record(fates)
+            self.settle()
 
     def _take(self, file: Candidate) -> ImportLine:
         reception = self.receiver.begin_file(self.source)

@@ -28,8 +28,10 @@ class Fault(StrEnum):
     """The catalogue knows the object, the storage does not have it."""
     UNKNOWN = "unknown"
     """The storage has a sealed object that the catalogue does not know."""
+    NO_KEY = "no-key"
+    """No key of this site opens the object: its key was erased, or its header was altered to name another."""
     UNREADABLE = "unreadable"
-    """The disk or its key could not be read: no answer."""
+    """The disk could not be read: no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +55,8 @@ class Verifier:
     def check(self, records: Iterable[ObjectRecord]) -> Iterator[VerifyLine]:
         """Read each object whole, authenticate every byte, and compare it with its row."""
         for record in records:
-            try:
-                self._read(record)
-            except NotFound as error:
-                yield VerifyLine(record.object_id, record.length_bytes, Fault.MISSING, error.message)
-            except IntegrityError as error:
-                yield VerifyLine(record.object_id, record.length_bytes, Fault.ALTERED, error.message)
-            except StorageError as error:
-                yield VerifyLine(record.object_id, record.length_bytes, Fault.UNREADABLE, error.message)
-            except _OtherContent as other:
-                yield VerifyLine(record.object_id, record.length_bytes, Fault.OTHER_CONTENT, str(other))
-            else:
-                yield VerifyLine(record.object_id, record.length_bytes)
+            fault, message = self._read(record)
+            yield VerifyLine(record.object_id, record.length_bytes, fault, message)
 
     def unknown(self, stored: Iterable[bytes]) -> Iterator[VerifyLine]:
         """Give the sealed objects among `stored` that the catalogue does not know, or has discarded."""
@@ -92,15 +84,26 @@ class Verifier:
             )
         )
 
-    def _read(self, record: ObjectRecord) -> None:
-        opened = self.archive.open_record(record)
-        opened.verify()
+    def _read(self, record: ObjectRecord) -> tuple[Fault | None, str]:
+        try:
+            self.archive.blobs.size(record.object_id)
+        except NotFound as error:
+            return Fault.MISSING, error.message
+        except StorageError as error:
+            return Fault.UNREADABLE, error.message
         content = blake3()
-        for piece in opened.stream_dataset():
-            content.update(piece)
+        try:
+            opened = self.archive.open_record(record)
+            skip = opened.dataset_offset
+            for piece in opened.stream():
+                content.update(piece[skip:])
+                skip = max(0, skip - len(piece))
+        except NotFound as error:
+            return Fault.NO_KEY, error.message
+        except IntegrityError as error:
+            return Fault.ALTERED, error.message
+        except StorageError as error:
+            return Fault.UNREADABLE, error.message
         if content.digest() != record.digest or opened.length != record.length_bytes:
-            raise _OtherContent("The sealed object is sound, but it is not the content its row records.")
-
-
-class _OtherContent(Exception):
-    """The row and the object disagree."""
+            return Fault.OTHER_CONTENT, "The sealed object is sound, but it is not the content its row records."
+        return None, ""
