@@ -6,16 +6,17 @@ the wait, from five seconds to an hour; after a day of trying a delivery is give
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 
 from leadglass.audit import AuditEvent, AuditKind
-from leadglass.errors import LeadglassError, RemoteError
+from leadglass.errors import LeadglassError
 from leadglass.gateway.node import Node, NodeState
-from leadglass.journeys.ports import Clock, Delivery
+from leadglass.journeys.ports import Clock, Delivery, ObjectRecord
 from leadglass.journeys.retrieve import Archive
-from leadglass.journeys.send import Connect, Rewrite, StoreAssociation, batches
+from leadglass.journeys.send import Carried, Connect, Rewrite, StoreAssociation, carry
 
 FIRST_WAIT_SECONDS = 5
 LONGEST_WAIT_SECONDS = 3600
@@ -58,36 +59,35 @@ class Forwarder:
             except LeadglassError as error:
                 self._failed(delivery, error.message, is_final=True)
         arrived = 0
-        for part in batches(records):
-            waiting = {record.object_id for record in part}
-            try:
-                with StoreAssociation(self.connect, node, self.ae_title, part) as association:
-                    for record in part:
-                        if is_stopping():
-                            return arrived
-                        waiting.discard(record.object_id)
-                        arrived += self._send(association, by_object[record.object_id], node)
-            except LeadglassError as error:
-                for object_id in waiting:
-                    self._failed(by_object[object_id], error.message)
+        with closing(self._carried(node, records)) as carried:
+            for answer in carried:
+                arrived += self._settled(by_object[answer.record.object_id], node, answer)
+                if is_stopping():
+                    break
         return arrived
 
-    def _send(self, association: StoreAssociation, delivery: Delivery, node: Node) -> int:
-        try:
-            status = association.store(self.archive.open(delivery.object_id), self.rewrite)
-        except RemoteError:
-            self._failed(delivery, f"{node.name} ended the association.")
-            raise
-        except LeadglassError as error:
-            self._failed(delivery, error.message)
-            return 0
+    def _carried(self, node: Node, records: list[ObjectRecord]) -> Generator[Carried]:
+        def associate(part: Sequence[ObjectRecord]) -> StoreAssociation:
+            return StoreAssociation(self.connect, node, self.ae_title, part)
+
+        def send(association: StoreAssociation, record: ObjectRecord) -> int:
+            return association.store(self.archive.open_record(record), self.rewrite)
+
+        return carry(associate, records, send)
+
+    def _settled(self, delivery: Delivery, node: Node, answer: Carried) -> bool:
+        """Record how a delivery ended; tells whether the object arrived."""
+        status = answer.status
+        if status is None:
+            self._failed(delivery, answer.reason)
+            return False
         if status != 0 and status >> 12 != 0xB:
             self._failed(delivery, f"{node.name} answered with status {status:04X}.")
-            return 0
+            return False
         self.archive.catalogue.delivered(
             delivery.delivery_id, self._event(AuditKind.OBJECT_SENT, delivery, "sent", {"status": f"{status:04X}"})
         )
-        return 1
+        return True
 
     def _failed(self, delivery: Delivery, error: str, *, is_final: bool = False) -> None:
         attempts = delivery.attempts + 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from leadglass.archive.query import query_from_identifier
@@ -12,12 +13,12 @@ from leadglass.dicom.dimse import encode
 from leadglass.dicom.messages import CCancelRQ, CGetRQ, CGetRSP, CMoveRQ, CMoveRSP, CStoreRSP
 from leadglass.dicom.status import Status
 from leadglass.dicom.syntaxes import transfer_syntax
-from leadglass.errors import LeadglassError, PeerError, RemoteError
+from leadglass.errors import LeadglassError, PeerError
 from leadglass.gateway.node import Node, NodeState, Permission
 from leadglass.journeys.desk import Desk
 from leadglass.journeys.find import is_cancelled
 from leadglass.journeys.ports import ObjectRecord, Wire
-from leadglass.journeys.send import Originator, StoreAssociation, batches, next_command, store_on
+from leadglass.journeys.send import Carried, Originator, StoreAssociation, carry, next_command, prepare, store
 
 _FAILED_LIST = 0x00080058
 
@@ -119,14 +120,14 @@ def get(
 
 
 def _store_back(desk: Desk, wire: Wire, record: ObjectRecord, number: int) -> int | None:
+    """Store one object on the association that asked; None when it cannot be opened, rewritten or carried."""
     try:
-        item = desk.archive.open_record(record)
-        if not store_on(wire, item, desk.rewrite, message_id=number % 0xFFFF + 1):
-            return None
-    except RemoteError:
-        raise
+        prepared = prepare(wire, desk.archive.open_record(record), desk.rewrite)
     except LeadglassError:
         return None
+    if prepared is None:
+        return None
+    store(wire, prepared, message_id=number % 0xFFFF + 1)
     while True:
         _, answer = next_command(wire)
         if isinstance(answer, CStoreRSP):
@@ -148,34 +149,31 @@ def move(
     if records is None:
         return
     tally = _Tally(len(records))
-    originator = Originator(node.name, command.message_id)
     is_cancelled_by_peer = False
-    for part in batches(records):
-        left = list(part)
-        try:
-            with StoreAssociation(desk.connect, destination, desk.ae_title, part) as association:
-                while left:
-                    if is_cancelled(wire, command.message_id):
-                        is_cancelled_by_peer = True
-                        break
-                    record = left.pop(0)
-                    tally.count(record, _store_to(desk, association, record, originator))
-                    if tally.remaining:
-                        respond(Status.PENDING, tally, "")
-        except LeadglassError:
-            for record in left:
-                tally.count(record, None)
-        if is_cancelled_by_peer:
-            break
+    with closing(_carried(desk, node, destination, command, records)) as carried:
+        for answer in carried:
+            tally.count(answer.record, answer.status)
+            if is_cancelled(wire, command.message_id):
+                is_cancelled_by_peer = True
+                break
+            if tally.remaining:
+                respond(Status.PENDING, tally, "")
     _record(desk, node, "move", destination.name, tally)
     respond(Status.CANCEL if is_cancelled_by_peer else tally.final_status, tally, "")
 
 
-def _store_to(desk: Desk, association: StoreAssociation, record: ObjectRecord, originator: Originator) -> int | None:
-    try:
+def _carried(
+    desk: Desk, node: Node, destination: Node, command: CMoveRQ, records: list[ObjectRecord]
+) -> Generator[Carried]:
+    originator = Originator(node.name, command.message_id)
+
+    def associate(part: Sequence[ObjectRecord]) -> StoreAssociation:
+        return StoreAssociation(desk.connect, destination, desk.ae_title, part)
+
+    def send(association: StoreAssociation, record: ObjectRecord) -> int:
         return association.store(desk.archive.open_record(record), desk.rewrite, originator)
-    except LeadglassError:
-        return None
+
+    return carry(associate, records, send)
 
 
 def _record(desk: Desk, node: Node, how: str, destination: str, tally: _Tally) -> None:

@@ -7,8 +7,9 @@ so many SOP classes are sent in several associations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from leadglass import limits
@@ -23,6 +24,7 @@ from leadglass.dicom.association import (
 )
 from leadglass.dicom.dimse import decode_command, encode
 from leadglass.dicom.messages import Command, CStoreRQ, CStoreRSP
+from leadglass.dicom.negotiated import AcceptedContext
 from leadglass.dicom.pdu import AssociateRequest, ProposedContext
 from leadglass.dicom.syntaxes import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from leadglass.dicom.user_information import RoleSelection, UserInformation
@@ -35,6 +37,10 @@ from leadglass.journeys.retrieve import OpenedObject
 
 Connect = Callable[[Node], Wire]
 """Open a connection to a node, TLS as the node demands; raises RemoteError."""
+
+
+ASSOCIATIONS_BROKEN_MAX = 3
+"""Broken one after the other, without an object that arrived between them."""
 
 
 class Rewrite(Protocol):
@@ -111,15 +117,20 @@ def next_command(wire: Wire) -> tuple[int, Command]:
             raise RemoteError("The peer ended the association before it answered.")
 
 
-def store_on(
-    wire: Wire,
-    item: OpenedObject,
-    rewrite: Rewrite,
-    *,
-    message_id: int,
-    originator: Originator | None = None,
-) -> bool:
-    """Put one object on an established association; False when no accepted context can carry it. Does not wait."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An object, the context that will carry it, and its data set, of which the first piece is at hand."""
+
+    record: ObjectRecord
+    context: AcceptedContext
+    pieces: Iterator[tuple[bytes | memoryview, bool]]
+
+
+def prepare(wire: Wire, item: OpenedObject, rewrite: Rewrite) -> Prepared | None:
+    """Choose a context for an object and begin to read it; None when no accepted context can carry it.
+
+    What cannot be opened or rewritten fails here, before a word of it was said to the peer.
+    """
     record = item.record
     contexts = [
         context
@@ -128,22 +139,27 @@ def store_on(
         and (context.requestor_is_scu if wire.engine.is_requestor else context.requestor_is_scp)
     ]
     if not contexts:
-        return False
+        return None
     as_stored = next((c for c in contexts if c.transfer_syntax == record.transfer_syntax_uid), None)
     context = as_stored or min(contexts, key=lambda c: c.transfer_syntax != EXPLICIT_LITTLE.uid)
-    pieces = item.stream_dataset() if as_stored else rewrite(item, context.transfer_syntax)
+    pieces = _with_last(item.stream_dataset() if as_stored else rewrite(item, context.transfer_syntax))
+    return Prepared(record, context, chain([next(pieces)], pieces))
+
+
+def store(wire: Wire, prepared: Prepared, *, message_id: int, originator: Originator | None = None) -> None:
+    """Put a prepared object on its association; does not wait. After any error the association is of no more use."""
+    context = prepared.context
     command = CStoreRQ(
         message_id=message_id,
         sop_class_uid=context.abstract_syntax,
-        sop_instance_uid=record.sop_instance_uid,
+        sop_instance_uid=prepared.record.sop_instance_uid,
         priority=0,
         move_originator_ae_title=None if originator is None else originator.ae_title,
         move_originator_message_id=None if originator is None else originator.message_id,
     )
     wire.send(wire.engine.send_command(context.context_id, encode(command)))
-    for piece, is_last in _with_last(pieces):
+    for piece, is_last in prepared.pieces:
         wire.send(wire.engine.send_data(context.context_id, piece, is_last=is_last))
-    return True
 
 
 def _with_last(pieces: Iterable[bytes | memoryview]) -> Iterator[tuple[bytes | memoryview, bool]]:
@@ -188,12 +204,13 @@ def batches(records: Sequence[ObjectRecord]) -> Iterator[list[ObjectRecord]]:
 
 
 class StoreAssociation:
-    """An association for sending; use as a context manager."""
+    """An association for sending; use as a context manager. While it `is_whole` it can carry the next object."""
 
     def __init__(self, connect: Connect, node: Node, calling: str, records: Sequence[ObjectRecord]) -> None:
         self._wire = connect(node)
         self._node = node
         self._message_id = 0
+        self.is_whole = True
         try:
             request_association(self._wire, calling=calling, called=node.name, contexts=contexts_for(records))
         except BaseException:
@@ -203,24 +220,72 @@ class StoreAssociation:
     def __enter__(self) -> StoreAssociation:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
+    def __exit__(self, *_: object) -> None:
+        if self.is_whole:
             release(self._wire)
         else:
             self._wire.close()
 
     def store(self, item: OpenedObject, rewrite: Rewrite, originator: Originator | None = None) -> int:
-        """Send one object and give the peer's status; raises RemoteError when it cannot be carried at all."""
-        self._message_id = self._message_id % 0xFFFF + 1
-        if not store_on(self._wire, item, rewrite, message_id=self._message_id, originator=originator):
+        """Send one object and give the peer's status; raises LeadglassError when it was not carried."""
+        prepared = prepare(self._wire, item, rewrite)
+        if prepared is None:
             raise RemoteError(
                 f"{self._node.name} does not accept objects of class {item.record.sop_class_uid}.",
                 hint="Enable that SOP class on the peer.",
             )
+        self._message_id = self._message_id % 0xFFFF + 1
+        self.is_whole = False
         try:
+            store(self._wire, prepared, message_id=self._message_id, originator=originator)
             _, command = next_command(self._wire)
         except PeerError as error:
             raise RemoteError(f"{self._node.name} broke the protocol: {error.message}") from error
         if not isinstance(command, CStoreRSP):
             raise RemoteError(f"{self._node.name} answered a store with something else.")
+        self.is_whole = True
         return command.status
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What became of an object: the peer's status, or None and why it was not carried."""
+
+    record: ObjectRecord
+    status: int | None
+    reason: str = ""
+
+
+def carry(
+    associate: Callable[[Sequence[ObjectRecord]], StoreAssociation],
+    records: Sequence[ObjectRecord],
+    send: Callable[[StoreAssociation, ObjectRecord], int],
+) -> Generator[Carried]:
+    """Send objects to a node and tell of each what became of it, as it happens.
+
+    Some peers end the association over an object they cannot take: that object has failed, and the next one goes on
+    a new association, so that it keeps nothing else back. A node that does not answer, or ends
+    `ASSOCIATIONS_BROKEN_MAX` of them in a row, is left alone.
+    """
+    broken, gone = 0, ""
+    for part in batches(records):
+        left = list(part)
+        while left and not gone:
+            try:
+                association = associate(left)
+            except LeadglassError as error:
+                gone = error.message
+                break
+            with association:
+                while left and association.is_whole:
+                    record = left.pop(0)
+                    try:
+                        carried = Carried(record, send(association, record))
+                        broken = 0
+                    except LeadglassError as error:
+                        carried = Carried(record, None, error.message)
+                    yield carried
+            broken += not association.is_whole
+            if broken >= ASSOCIATIONS_BROKEN_MAX:
+                gone = f"The peer ended {broken} associations in a row: {carried.reason}"
+        yield from (Carried(record, None, gone) for record in left)
