@@ -133,13 +133,13 @@ def main() -> int:
     if not leadglass.is_available() and "leadglass" in names:
         print("leadglass: not installed here, left out", file=sys.stderr)
         names.remove("leadglass")
-    ct = objects.ct_objects(100 if options.quick else options.ct)
-    multi = objects.multi_frame_objects(4 if options.quick else options.multi)
+    ct = objects.ct_objects(100 if options.quick else options.ct) if "ct" in options.cells else []
+    multi = objects.multi_frame_objects(4 if options.quick else options.multi) if "multi" in options.cells else []
     print(f"{programs.machine()}; DCMTK {programs.version('storescp')}, Orthanc {programs.version('Orthanc')}")
-    print(
-        f"{len(ct)} CT of {ct[0].stat().st_size / 1024:.0f} KiB, {len(multi)} multi-frame of "
-        f"{multi[0].stat().st_size / 2**20:.0f} MiB; MB/s, median (range) of {rounds}"
-    )
+    for word, files in (("CT", ct), ("multi-frame", multi)):
+        if files:
+            print(f"{len(files)} {word} objects of {files[0].stat().st_size / 1024:.0f} KiB")
+    print(f"MB/s, median (range) of {rounds}")
     workloads = {"ct": ("CT", ct), "multi": ("multi-frame", multi)}
     securities = {"tls": [True], "plain": [False], "both": [False, True]}[options.tls]
     everything: dict[str, dict[str, list[float]]] = {}
