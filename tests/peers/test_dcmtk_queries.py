@@ -83,8 +83,10 @@ CASES = {
     "until": Case("STUDY", {"StudyDate": "-19991231"}, between("StudyDate", "0", "19991231")),
     "from": Case("STUDY", {"StudyDate": "20150101-"}, between("StudyDate", "20150101", "9")),
     "a time of day": Case(
-        "STUDY", {"StudyTime": "1200-1759"}, lambda h: "12" <= text(h, "StudyTime")[:2] <= "17",
-    ),  # fmt: skip
+        "STUDY",
+        {"StudyTime": "1200-1759"},
+        lambda h: "12" <= text(h, "StudyTime")[:2] <= "17",
+    ),
     "modalities in study": Case("STUDY", {"ModalitiesInStudy": "CT"}, matches("Modality", "CT")),
     "date and modality": Case(
         "STUDY",
@@ -100,7 +102,8 @@ CASES = {
     ),
     "Japanese, UTF-8": Case("STUDY", {"PatientName": "山田*"}, named("山田*"), repertoire="ISO_IR 192"),
     "Japanese, by group": Case(
-        "STUDY", {"PatientName": "*=山田^太郎"},
+        "STUDY",
+        {"PatientName": "*=山田^太郎"},
         lambda h: len(text(h, "PatientName").split("=")) > 1 and text(h, "PatientName").split("=")[1] == "山田^太郎",
         repertoire="ISO_IR 192",
     ),
@@ -110,11 +113,12 @@ CASES = {
     "Korean, ISO 2022": Case("STUDY", {"PatientName": "김*"}, named("김*"), repertoire=["", "ISO 2022 IR 149"]),
     "Chinese, GB18030": Case("STUDY", {"PatientName": "王^小东"}, named("王^小东"), repertoire="GB18030"),
     "Russian": Case("STUDY", {"PatientName": "Люк*"}, named("люк*"), repertoire="ISO_IR 144"),
-    "Greek, UTF-8": Case("STUDY", {"PatientName": "ΔΙΟΝΥΣΙΟΣ"}, matches("PatientID", "SCSGREEK"),
-                         repertoire="ISO_IR 192"),
+    "Greek, UTF-8": Case(
+        "STUDY", {"PatientName": "ΔΙΟΝΥΣΙΟΣ"}, matches("PatientID", "SCSGREEK"), repertoire="ISO_IR 192"
+    ),
     "Hebrew": Case("PATIENT", {"PatientName": "שרון^*"}, named("שרון^*"), "-P", "ISO_IR 138"),
     "Arabic": Case("PATIENT", {"PatientName": "قباني^لنزار"}, named("قباني^لنزار"), "-P", "ISO_IR 127"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
