@@ -106,7 +106,7 @@ class Hub:
             config.storage.blobs, site.folder, site.staging_path, reserve_bytes=config.storage.disk_reserve_bytes
         )
         self.policy = PolicyFile(site)
-        self.settling = Settling(self.catalogue)
+        self.settling = Settling(self.catalogue, self.blobs)
         self.archive = Archive(self.catalogue, self.blobs)
         bounds = config.dicom.limits
         self.receiver = Receiver(

@@ -45,6 +45,6 @@ def shelf_in(folder: Path, *, policy: str = EVERYTHING, object_bytes_max: int = 
         f"sqlite:///{folder / 'catalogue.db'}", Key(bytes(range(32))), clock=clock, random=os.urandom
     )
     blobs = open_blobs("objects", folder, folder / "staging", reserve_bytes=0)
-    settling = Settling(catalogue)
+    settling = Settling(catalogue, blobs)
     receiver = Receiver(catalogue, blobs, clock, os.urandom, lambda: written, settling, object_bytes_max)
     return Shelf(folder, catalogue, blobs, clock, settling, receiver, Archive(catalogue, blobs))

@@ -74,6 +74,10 @@ class LocalBlobs:
         """Remove a blob; no error when it is gone."""
         self._find(object_id).unlink(missing_ok=True)
 
+    def is_placed(self, object_id: bytes) -> bool:
+        """Tell whether an object was promoted."""
+        return self._path(object_id).exists()
+
     def staged(self) -> Sequence[bytes]:
         """List what a crash left in staging."""
         return self._staging.staged()

@@ -93,6 +93,16 @@ class RemoteBlobs:
         with suppress(FileNotFoundError):
             self._store.delete(_blob_key(object_id))
 
+    def is_placed(self, object_id: bytes) -> bool:
+        """Tell whether the store has an object; its upload is its sync."""
+        try:
+            self._store.head(_blob_key(object_id))
+        except FileNotFoundError:
+            return False
+        except BaseError as error:
+            raise StorageError(f"The object store failed: {type(error).__name__}.") from error
+        return True
+
     def staged(self) -> Sequence[bytes]:
         """List what a crash left in staging."""
         return self._staging.staged()

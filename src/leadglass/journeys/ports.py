@@ -198,6 +198,9 @@ class Blobs(Protocol):
     def delete(self, object_id: bytes) -> None:
         """Remove a blob; no error when it is gone."""
 
+    def is_placed(self, object_id: bytes) -> bool:
+        """Tell whether an object has its place: synced, committed and promoted."""
+
     def staged(self) -> Sequence[bytes]:
         """List what a crash left in staging (start-up only); what another process is writing is left out."""
 

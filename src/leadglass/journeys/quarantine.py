@@ -56,12 +56,13 @@ class Quarantine:
             staging.write_header(sealed.header)
             staging.sync()
             event = self._event(AuditKind.QUARANTINE_RELEASED, new_id, actor, reason, {"held_as": object_id.hex()})
-            result = catalogue.admit(Admission(record, event, deliver_to))
+            admission = Admission(record, event, deliver_to)
+            result = catalogue.admit(admission)
         except BaseException:
             staging.discard()
             raise
         if isinstance(result, Duplicate):
-            staging.discard()
+            self.settling.add_copy(staging, admission, result.object_id)
         else:
             self.settling.add(staging)
             self.settling.settle()

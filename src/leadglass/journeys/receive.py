@@ -9,7 +9,6 @@ gone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from leadglass import limits
@@ -147,6 +146,8 @@ class Reception:
         self._is_in_data_set = False
         self._attributes: Attributes = {}
         self._decoded_count = 0
+        self._is_stuck = False
+        """Its row could not be withdrawn, so its bytes stay beside it until a start settles both."""
 
     @property
     def object_id(self) -> bytes:
@@ -198,7 +199,8 @@ class Reception:
         try:
             return self._finish()
         except BaseException:
-            self._staging.discard()
+            if not self._is_stuck:
+                self._staging.discard()
             raise
 
     def abort(self, reason: str, findings: tuple[Finding, ...] = ()) -> None:
@@ -253,14 +255,15 @@ class Reception:
         kind = AuditKind.OBJECT_HELD if isinstance(decision, Hold) else AuditKind.OBJECT_RECEIVED
         event = self._event(kind, record.state.value, record.reason, record.findings, decision.route)
         deliver_to = decision.destinations if isinstance(decision, Forward) else ()
-        result = receiver.catalogue.admit(Admission(record, event, deliver_to))
+        admission = Admission(record, event, deliver_to)
+        result = receiver.catalogue.admit(admission)
         try:
             self._staging.sync()
         except StorageError as error:
             self._withdraw(result, error)
             raise
         if isinstance(result, Duplicate):
-            self._staging.discard()
+            receiver.settling.add_copy(self._staging, admission, result.object_id)
         else:
             receiver.settling.add(self._staging)
         if record.state is ObjectState.HELD:
@@ -286,8 +289,10 @@ class Reception:
         """Take back a row whose bytes could not be made durable; a start would do the same."""
         if not isinstance(result, Duplicate):
             event = self._event(AuditKind.OBJECT_REFUSED_FULL, "withdrawn", error.message, ())
-            with suppress(StorageError):
+            try:
                 self._receiver.catalogue.change_state(self._object_id, ObjectState.DISCARDED, event)
+            except StorageError:
+                self._is_stuck = True
 
     def _record(self, inspection: Inspection) -> ObjectRecord:
         attributes = self._decoded()

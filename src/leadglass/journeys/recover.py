@@ -2,12 +2,13 @@
 
 A staged object that opens to its last byte is promoted; where its row is missing, which a power cut can do to one
 that was acknowledged, the row is made again from the description in the sealed object. Anything else never arrived
-whole: it is removed, and its row, if it had one, is withdrawn.
+whole, or a person discarded it: it is removed, and its row, if it had one, is withdrawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from leadglass.archive.catalogue import decode_description
@@ -33,30 +34,58 @@ class Recovered:
 
 
 def recover(catalogue: Catalogue, blobs: Blobs, clock: Clock, policy: Callable[[], Policy]) -> Recovered:
-    """Settle what a crash left behind. Only the serving process does it, before it serves."""
+    """Settle what a crash left behind. Only the serving process does it, before it serves.
+
+    Objects with a row come first: a staged copy of one may go only when that one is known to be whole.
+    """
     promoted = restored = removed = 0
+    rowless: list[tuple[int, bytes]] = []
     for object_id in blobs.staged():
-        record, has_row = _described(catalogue, blobs, object_id), catalogue.has_object(object_id)
-        if record is not None and not has_row:
-            result = catalogue.admit(_admission(record, clock, policy()))
-            catalogue.flush()
-            has_row = not isinstance(result, Duplicate)
-            restored += has_row
-        elif record is not None:
-            promoted += 1
-        elif has_row:
-            event = AuditEvent(AuditKind.OBJECT_ABORTED, clock.now_us(), "hub", object_id, "withdrawn", {})
-            catalogue.change_state(object_id, ObjectState.DISCARDED, event)
-        staging = blobs.resume(object_id)
-        if record is not None and has_row:
-            staging.promote()
-        else:
-            staging.discard()
+        known = _described(catalogue, blobs, object_id)
+        state = _state(catalogue, object_id)
+        if known is None or state is ObjectState.DISCARDED:
+            if catalogue.has_object(object_id):
+                _withdraw(catalogue, clock, object_id)
+            blobs.resume(object_id).discard()
             removed += 1
+        elif state is None:
+            rowless.append((known.received_at_us, object_id))
+        else:
+            _promote(catalogue, blobs, object_id)
+            promoted += 1
+    for _, object_id in sorted(rowless):  # as they arrived, so that of two contents the first is served again
+        known = _described(catalogue, blobs, object_id)
+        if known is None or isinstance(catalogue.admit(_admission(known, clock, policy())), Duplicate):
+            blobs.resume(object_id).discard()
+            removed += 1
+        else:
+            _promote(catalogue, blobs, object_id)
+            restored += 1
     if promoted or restored or removed:
         detail: dict[str, str | int] = {"promoted": promoted, "restored": restored, "removed": removed}
         catalogue.record(AuditEvent(AuditKind.HUB_RECOVERED, clock.now_us(), "hub", None, "recovered", detail))
     return Recovered(promoted, restored, removed)
+
+
+def _promote(catalogue: Catalogue, blobs: Blobs, object_id: bytes) -> None:
+    """Give an object its place, row and bytes first made durable: a crash of the hub alone synced neither."""
+    staging = blobs.resume(object_id)
+    staging.sync()
+    catalogue.flush()
+    staging.promote()
+
+
+def _state(catalogue: Catalogue, object_id: bytes) -> ObjectState | None:
+    try:
+        return catalogue.object(object_id).state
+    except NotFound:
+        return None
+
+
+def _withdraw(catalogue: Catalogue, clock: Clock, object_id: bytes) -> None:
+    event = AuditEvent(AuditKind.OBJECT_ABORTED, clock.now_us(), "hub", object_id, "withdrawn", {})
+    with suppress(NotFound):  # its patient was erased
+        catalogue.change_state(object_id, ObjectState.DISCARDED, event)
 
 
 def _described(catalogue: Catalogue, blobs: Blobs, object_id: bytes) -> ObjectRecord | None:
