@@ -8,15 +8,16 @@ processes may open one site; each transaction takes the write lock at its start.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -85,6 +86,7 @@ class Store:
     def __init__(self, url: str) -> None:
         is_sqlite = url.startswith("sqlite")
         if is_sqlite:
+            _create_private(make_url(url).database)
             arguments = {"check_same_thread": False, "timeout": BUSY_SECONDS}
             self._writer = create_engine(url, pool_size=1, max_overflow=0, connect_args=arguments)
             self._reader = create_engine(url, pool_size=8, max_overflow=56, connect_args=arguments)
@@ -181,6 +183,10 @@ class Store:
         except FileNotFoundError:
             return  # checkpointed and closed: all of it is in the database file, synced
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageFull(
+                    "No space is left for the catalogue.", hint="Free space on the site's disk."
+                ) from error
             raise StorageError(
                 "The catalogue's log does not reach the disk.", hint="Run `leadglass doctor`."
             ) from error
@@ -197,6 +203,14 @@ class Store:
         self._checkpointer.dispose()
         self._reader.dispose()
         self._writer.dispose()
+
+
+def _create_private(path: str | None) -> None:
+    """Create the database file for its owner alone; SQLite gives its log and index the same permissions."""
+    if path and path != ":memory:":
+        # Not opened where it exists: closing it again would drop SQLite's locks. Other faults SQLite tells itself.
+        with suppress(OSError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
 
 def _tune_sqlite(engine: Engine, begin: str) -> None:
