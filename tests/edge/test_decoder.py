@@ -16,8 +16,10 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
+from leadglass.dicom.syntaxes import transfer_syntax
 from leadglass.edge.decoder import Decoder, DecoderError, Rendition
 from leadglass.errors import PeerError
+from leadglass.malware.anatomy import FileInspector, Inspector
 
 
 class Source:
@@ -73,6 +75,21 @@ def test_a_rewrite_decodes_frames(decoder: Decoder, name: str) -> None:
     one = source(name)
     after = pydicom.dcmread(io.BytesIO(b"".join(decoder.rewrite(one, "1.2.840.10008.1.2.1"))))
     assert (pydicom.dcmread(io.BytesIO(one.data)).pixel_array == after.pixel_array).all()
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"])
+@pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small_bigendian.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm",
+                                  "image_dfl.dcm", "rtplan.dcm"])  # fmt: skip
+def test_a_rewrite_is_what_the_hub_itself_would_take_in(decoder: Decoder, name: str, syntax: str) -> None:
+    """Found with Orthanc: the pixel data came twice. pydicom reads the second over the first and says nothing."""
+    one = source(name)
+    original = FileInspector(keep=frozenset())
+    original.feed(one.data)
+    inspector = Inspector(transfer_syntax(syntax), dataset_offset=0, keep=frozenset())
+    for chunk in decoder.rewrite(one, syntax, part10=False):
+        inspector.feed(chunk)
+    known = {finding.claim for finding in original.finish().findings}
+    assert {finding.claim for finding in inspector.finish().findings} <= known
 
 
 def test_metadata_agrees_with_pydicom(decoder: Decoder) -> None:

@@ -35,10 +35,11 @@ _UNDEFINED = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class PixelLocation:
-    """Where pixel data lies: its tag and VR, the first byte of its value and its length (None: encapsulated)."""
+    """Where pixel data lies: its tag and VR, where its element and its value begin, its length (None: encapsulated)."""
 
     tag: int
     vr: str
+    start: int
     offset: int
     length: int | None
 
@@ -95,7 +96,7 @@ class StoredObject:
             vr, size, (length,) = header[4:6].decode(), 12, struct.unpack_from(order + "L", header, 8)
         else:
             vr, size, (length,) = "OW", 8, struct.unpack_from(order + "L", header, 4)
-        return PixelLocation(tag, vr, start + size, None if length == _UNDEFINED else length)
+        return PixelLocation(tag, vr, start, start + size, None if length == _UNDEFINED else length)
 
     def tail(self) -> Dataset:
         """Read what follows the pixel data."""

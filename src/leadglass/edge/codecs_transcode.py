@@ -148,7 +148,7 @@ def _native(obj: StoredObject, implicit: bool) -> Iterator[bytes]:
     signed = bool(obj.head.get("PixelRepresentation", 0))
     source = _Notation(obj.syntax.is_implicit, "<" if obj.syntax.is_little_endian else ">", signed)
     overrides = _description(obj) if obj.is_encapsulated else {}
-    end = obj.tail_start() if obj.pixel is None else obj.pixel.offset
+    end = obj.tail_start() if obj.pixel is None else obj.pixel.start
     obj.file.seek(obj.data_start)
     yield from _elements(obj.file, end, source, implicit, overrides)
     if obj.pixel is None:
