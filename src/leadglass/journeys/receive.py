@@ -52,6 +52,10 @@ _CHARACTER_SET = 0x00080005
 KEEP = KEPT_TAGS | {_CHARACTER_SET, _SAMPLES, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED, _SOP_CLASS, _SOP_INSTANCE}
 
 
+HEAD_HELD_MAX = 1 << 20
+"""Bytes of a file held until it is known where its data set begins; real heads are below 2 KB."""
+
+
 @dataclass(frozen=True, slots=True)
 class Archived:
     """The object is durable and in the catalogue; `is_duplicate` when it already was, with the same content."""
@@ -144,6 +148,7 @@ class Reception:
         )
         self._length = 0
         self._is_in_data_set = False
+        self._head = bytearray()
         self._attributes: Attributes = {}
         self._decoded_count = 0
         self._is_stuck = False
@@ -179,12 +184,15 @@ class Reception:
 
     def _seal_head(self, data: bytes | memoryview) -> None:
         """Seal bytes of a file up to the point where its data set begins, once that is known."""
+        self._head += data
         dataset_offset = self._inspector.dataset_offset
+        if dataset_offset is None and len(self._head) <= HEAD_HELD_MAX:
+            return  # where the data set begins is known a few bytes into it
+        view, self._head = memoryview(self._head), bytearray()
         if dataset_offset is None:
-            self._sealer.update(data)
+            self._sealer.update(view)
             return
-        cut = max(0, dataset_offset - (self._length - len(data)))
-        view = memoryview(data)
+        cut = max(0, dataset_offset - (self._length - len(view)))
         self._sealer.update(view[:cut])
         self._sealer.begin_data_set()
         self._is_in_data_set = True
@@ -211,6 +219,7 @@ class Reception:
 
     def _finish(self) -> Outcome:
         receiver = self._receiver
+        self._sealer.update(self._head)
         inspection = self._inspector.finish()
         record = self._record(inspection)
         if extra := identity_findings(record, self._claim):
