@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from leadglass.archive.keys import Key
 from leadglass.edge.blobs import open_blobs
-from leadglass.edge.clock import SystemClock
+from leadglass.edge.clock import SystemClock, system_random
 from leadglass.edge.database import SqlCatalogue
 from leadglass.gateway.policy import Policy, parse_policy
 from leadglass.journeys.ports import Blobs
@@ -42,9 +41,9 @@ def shelf_in(folder: Path, *, policy: str = EVERYTHING, object_bytes_max: int = 
     written: Policy = parse_policy(policy)
     clock = SystemClock()
     catalogue = SqlCatalogue(
-        f"sqlite:///{folder / 'catalogue.db'}", Key(bytes(range(32))), clock=clock, random=os.urandom
+        f"sqlite:///{folder / 'catalogue.db'}", Key(bytes(range(32))), clock=clock, random=system_random
     )
     blobs = open_blobs("objects", folder, folder / "staging", reserve_bytes=0)
     settling = Settling(catalogue, blobs)
-    receiver = Receiver(catalogue, blobs, clock, os.urandom, lambda: written, settling, object_bytes_max)
+    receiver = Receiver(catalogue, blobs, clock, system_random, lambda: written, settling, object_bytes_max)
     return Shelf(folder, catalogue, blobs, clock, settling, receiver, Archive(catalogue, blobs))
