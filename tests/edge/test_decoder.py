@@ -92,6 +92,17 @@ def test_a_rewrite_is_what_the_hub_itself_would_take_in(decoder: Decoder, name: 
     assert {finding.claim for finding in inspector.finish().findings} <= known
 
 
+def test_frames_of_single_bits_follow_each_other_without_a_gap(decoder: Decoder) -> None:
+    """Found with a real segmentation of 38 × 23 bits: each frame was padded to whole bytes."""
+    ds = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
+    ds.Rows, ds.Columns, ds.NumberOfFrames, ds.BitsAllocated, ds.BitsStored, ds.HighBit = 5, 5, 3, 1, 1, 0
+    ds.PixelData = bytes([0b10110101, 0x0F, 0xF0, 0xAA, 0x55, 0xC3, 0x3C, 0x99, 0x66, 0x07])
+    ds.PixelRepresentation = 0
+    written = io.BytesIO()
+    ds.save_as(written)
+    assert b"".join(decoder.bulk(Source(written.getvalue()), "7FE00010")) == ds.PixelData
+
+
 def test_metadata_agrees_with_pydicom(decoder: Decoder) -> None:
     one = source("CT_small.dcm")
     model = json.loads(decoder.metadata(one, "https://x/bulkdata"))

@@ -160,8 +160,7 @@ def _bulk(obj: StoredObject, ask: Ask) -> Answer:
 
     path = str(ask.get("path", ""))
     if obj.pixel is not None and path.strip("/").upper() == f"{obj.pixel.tag:08X}":
-        frames = obj.form().frames
-        return {"pixels": True}, (obj.native_bytes(number)[0] for number in range(1, frames + 1))
+        return {"pixels": True}, obj.native_frames()
     element = element_at(obj.head, path) or element_at(obj.tail(), path)
     if element is None:
         raise CodecError("The object has no such element.", clause="PS3.18 §10.4.1.1.5")

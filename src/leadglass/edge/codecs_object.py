@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import BinaryIO
@@ -173,6 +173,19 @@ class StoredObject:
         if form.bits_allocated == 1:
             return np.packbits(array.astype(np.uint8).reshape(-1), bitorder="little").tobytes(), form
         return array.astype(form.dtype, copy=False).tobytes(), form
+
+    def native_frames(self) -> Iterator[bytes]:
+        """Give the value of native little-endian pixel data, without its padding to even length.
+
+        Frames of single bits follow each other without a gap (PS3.5 §8.1.1), so they are packed together.
+        """
+        form = self.form()
+        if form.bits_allocated == 1:
+            flat = np.concatenate([self.frame(n)[0].reshape(-1) for n in range(1, form.frames + 1)])
+            yield np.packbits(flat.astype(np.uint8), bitorder="little").tobytes()
+            return
+        for number in range(1, form.frames + 1):
+            yield self.native_bytes(number)[0]
 
     def code_stream(self, number: int) -> bytes:
         """Give one encapsulated frame as stored, its fragments joined."""

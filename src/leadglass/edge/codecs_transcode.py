@@ -183,12 +183,7 @@ def _pixels(obj: StoredObject, implicit: bool) -> Iterator[bytes]:
     if size + (size & 1) >= _UNDEFINED:
         raise CodecError("The decoded pixel data would not fit a native element.", clause="PS3.5 §7.1")
     yield _element_header(0x7FE00010, "OW" if form.bits_allocated > 8 else "OB", size + (size & 1), implicit=implicit)
-    if form.bits_allocated == 1:
-        flat = np.concatenate([obj.frame(n)[0].reshape(-1) for n in range(1, form.frames + 1)])
-        yield np.packbits(flat.astype(np.uint8), bitorder="little").tobytes()
-    else:
-        for number in range(1, form.frames + 1):
-            yield obj.native_bytes(number)[0]
+    yield from obj.native_frames()
     yield b"\0" * (size & 1)
 
 
