@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from pydicom import DataElement, Dataset, config, dcmread
+from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import generate_frames
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.filereader import read_dataset
+from pydicom.tag import Tag
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from tests.peers.harness import fast_sender
 
@@ -21,8 +26,20 @@ def dataset_bytes(path: Path) -> bytes:
     return bytes(fast_sender.split_file(path)[3])
 
 
+def pixel_distance(one: Dataset, other: Dataset) -> float:
+    """Give the largest difference of a value, infinite where pydicom cannot decode one of them."""
+    try:
+        left, right = one.pixel_array, other.pixel_array
+    except Exception:  # noqa: BLE001 - pydicom raises of every kind on objects it has no codec for
+        return math.inf
+    if left.shape != right.shape:
+        return math.inf
+    return float(np.abs(left.astype(np.int64) - right.astype(np.int64)).max())
+
+
 DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
+IMPLICIT = "1.2.840.10008.1.2"
 
 
 def element_differences(
@@ -76,6 +93,25 @@ def pixel_differences(one: Dataset, other: Dataset) -> list[str]:
 
 
 split = fast_sender.split_file
+
+
+def dataset_of(data: bytes, syntax: str) -> Dataset:
+    """Read a data set that came without file meta information."""
+    ds = read_dataset(BytesIO(data), is_implicit_VR=syntax == IMPLICIT, is_little_endian=syntax != BIG_ENDIAN)
+    came = Dataset(ds)
+    came.file_meta = FileMetaDataset()
+    came.file_meta.TransferSyntaxUID = UID(syntax)
+    return came
+
+
+def is_private(line: str) -> bool:
+    """Tell whether a line of `element_differences` is of a private element, at any depth."""
+    return int(line.split(" ")[0].rpartition("(")[2][:4], 16) % 2 == 1
+
+
+def is_one_of(line: str, keywords: set[str]) -> bool:
+    """Tell whether a line of `element_differences` is of one of these attributes, at the top."""
+    return any(line.startswith(f"{Tag(keyword)} ") for keyword in keywords)
 
 
 def read(path: Path) -> Dataset:

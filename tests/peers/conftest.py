@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from leadglass.edge.accounts import AccountFile, Role
 from tests.peers import corpus
 from tests.peers.harness import programs
 from tests.peers.harness.certificates import Credentials
@@ -30,6 +31,7 @@ class Archive:
     specimens: list[corpus.Specimen]
     left_out: dict[str, str]
     reader_token: str
+    poster_token: str
     statuses: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -73,6 +75,14 @@ def send_exactly(live: Live, specimens: list[corpus.Specimen]) -> dict[str, int]
     return statuses
 
 
+def poster_token(site: Site) -> str:
+    """Make an account that may post objects, and a token for it."""
+    accounts = AccountFile(site.folder / "secrets/accounts.json")
+    accounts.create("poster", Role.ADMIN)
+    accounts.set_password("poster", "another long password for tests")
+    return accounts.issue_token("poster")
+
+
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     if not corpus.FOLDER.is_dir():
@@ -84,13 +94,15 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     nodes = {name: site.add_node(name, port=port) for name, port in ports.items()}
     nodes["SENDER"] = site.add_node("SENDER")
     site.add_node("PLAIN", plaintext=True)
-    token = site.reader_token()
+    ports["OLDSCP"] = programs.free_port()
+    site.add_node("OLDSCP", port=ports["OLDSCP"], plaintext=True)
+    token, poster = site.reader_token(), poster_token(site)
     site.serve()
     try:
         live = site.live(nodes["SENDER"])
         plain = site.live(nodes["SENDER"], tls=False, calling="PLAIN")
         statuses = send_exactly(live, good)
-        yield Archive(site, live, plain, nodes, ports, good, left_out, token, statuses)
+        yield Archive(site, live, plain, nodes, ports, good, left_out, token, poster, statuses)
     finally:
         site.stop()
         shutil.rmtree(folder, ignore_errors=True)

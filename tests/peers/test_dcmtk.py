@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import subprocess
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,9 @@ from tests.peers import compare
 from tests.peers.conftest import Archive
 from tests.peers.corpus import Specimen
 from tests.peers.harness import programs
+from tests.peers.harness.process import Running
 from tests.peers.harness.servers import Live
+from tests.peers.tunnel import tunnel
 
 pytestmark = [pytest.mark.peer, pytest.mark.long]
 
@@ -36,6 +40,36 @@ def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def doors(archive: Archive) -> dict[str, Live]:
     return {"TLS": archive.live, "plain": archive.plain}
+
+
+@contextmanager
+def connected(archive: Archive, door: str) -> Iterator[list[str]]:
+    """Give what a client needs to connect: TLS of its own, none, or a tunnel's where it has none."""
+    if door != "tunnel":
+        yield doors(archive)[door].dcmtk_arguments()
+        return
+    with tunnel(archive.live.port, archive.nodes["SENDER"]) as port:
+        yield ["-aet", "SENDER", "-aec", "LEADGLASS", "127.0.0.1", str(port)]
+
+
+@contextmanager
+def receiver(archive: Archive, title: str, folder: Path) -> Iterator[Path]:
+    """Run storescp as a node of the site, with TLS unless it is the old one; gives the folder it fills."""
+    into = folder / "into"
+    into.mkdir()
+    tls: list[str] = []
+    if credentials := archive.nodes.get(title):
+        tls = ["+tls", str(credentials.key), str(credentials.certificate), "+cf", str(credentials.authority)]
+    running = Running(
+        [programs.path_of("storescp"), "-aet", title, "+B", "+xa", "-od", str(into), "--fork", *tls,
+         str(archive.ports[title])],
+        folder / "log", environment={"TCP_NODELAY": "1"},
+    )  # fmt: skip
+    try:
+        running.wait_for_port(archive.ports[title])
+        yield into
+    finally:
+        running.stop(2)
 
 
 @pytest.mark.parametrize("door", ["TLS", "plain"])
@@ -83,6 +117,43 @@ def test_getscu_gets_a_study_as_it_was_sent(archive: Archive, door: str, tmp_pat
             assert compare.dataset_bytes(path) == bytes(specimen.dataset), specimen.origin
 
 
+@pytest.mark.parametrize("level", ["STUDY", "SERIES", "IMAGE"])
+@pytest.mark.parametrize("title", ["STORESCP", "OLDSCP"])
+@pytest.mark.parametrize("door", ["tunnel", "plain"])
+def test_movescu_moves(archive: Archive, door: str, title: str, level: str, tmp_path: Path) -> None:
+    """Asked with and without TLS, delivered with and without TLS, at each level: bit by bit, and nothing else."""
+    groups: dict[str, list[Specimen]] = defaultdict(list)
+    for specimen in archive.kept:
+        if specimen.syntax in UNCOMPRESSED:
+            groups[specimen.series].append(specimen)
+    group = next(group for _, group in sorted(groups.items()) if 1 < len(group) < 8)
+    first = group[0]
+    keys = {"STUDY": {}, "SERIES": {"SeriesInstanceUID": first.series},
+            "IMAGE": {"SeriesInstanceUID": first.series, "SOPInstanceUID": first.sop_instance}}[level]  # fmt: skip
+    asked = {"QueryRetrieveLevel": level, "StudyInstanceUID": first.study, **keys}
+    with receiver(archive, title, tmp_path) as into, connected(archive, door) as arguments:
+        options = [option for name, value in asked.items() for option in ("-k", f"{name}={value}")]
+        done = run("movescu", "-S", "-aem", title, *arguments, *options)
+    assert done.returncode == 0, done.stderr
+    wanted = [first] if level == "IMAGE" else group
+    for specimen in wanted:
+        [path] = into.glob(f"*{specimen.sop_instance}")
+        assert compare.dataset_bytes(path) == bytes(specimen.dataset), specimen.origin
+    if level == "IMAGE":
+        assert len(list(into.iterdir())) == 1
+
+
+def test_movescu_to_a_stranger_is_refused(archive: Archive) -> None:
+    """A801 (move destination unknown) for an unknown title, A702 for a known one where nobody answers."""
+    asked = ["-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={archive.kept[0].study}"]
+    arguments = archive.plain.dcmtk_arguments()
+    done = run("movescu", "-v", "-S", "-aem", "STRANGER", *arguments, *asked)
+    assert "MoveDestinationUnknown" in done.stdout + done.stderr
+    done = run("movescu", "-v", "-S", "-aem", "STORESCP", *arguments, *asked)
+    assert "OutOfResourcesSubOperations" in done.stdout + done.stderr
+    assert done.returncode != 0
+
+
 def sent_and_fetched(archive: Archive, group: list[Specimen], into: Path) -> dict[str, list[str]]:
     """Fetch by C-GET what a client sent; gives the differences by file."""
     different: dict[str, list[str]] = {}
@@ -118,12 +189,12 @@ def renamed(specimen: Specimen, folder: Path, digit: str, taken: set[str]) -> Sp
 
 
 @pytest.mark.parametrize(("program", "door", "digit"), [
-    ("storescu", "TLS", "7"), ("storescu", "plain", "8"), ("dcmsend", "plain", "9"),
+    ("storescu", "TLS", "7"), ("storescu", "plain", "8"), ("dcmsend", "plain", "9"), ("dcmsend", "tunnel", "6"),
 ])  # fmt: skip
 def test_what_dcmtk_sends_comes_back_the_same(
     archive: Archive, program: str, door: str, digit: str, tmp_path: Path
 ) -> None:
-    """storescu (TLS, plain) and dcmsend (it has no TLS) send uncompressed objects of every kind."""
+    """storescu (TLS, plain) and dcmsend (plain, and through a tunnel: it has no TLS) send objects of every kind."""
     folder, into = tmp_path / "out", tmp_path / "in"
     folder.mkdir()
     into.mkdir()
@@ -134,8 +205,8 @@ def test_what_dcmtk_sends_comes_back_the_same(
     made = [renamed(specimen, folder, digit, taken) for specimen in sent]
     group = [specimen for specimen in made if specimen is not None]
     assert len(group) > 30
-    live = doors(archive)[door]
     options = ["-nh", "-R"] if program == "storescu" else ["-dn", "-nh"]
-    done = run(program, *options, *live.dcmtk_arguments(), *[str(s.path) for s in group])
+    with connected(archive, door) as arguments:
+        done = run(program, *options, *arguments, *[str(s.path) for s in group])
     assert done.returncode == 0, done.stderr[-2000:]
     assert sent_and_fetched(archive, group, into) == {}
