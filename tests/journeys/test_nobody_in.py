@@ -7,12 +7,13 @@ import ssl
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from leadglass.edge.site import Site as SiteFolder
+from leadglass.gateway.node import NodeState
 from leadglass.journeys.ports import LedgerLine
 from leadglass.wiring import Hub
 from tests.peers.harness.certificates import Authority, Credentials
@@ -30,6 +31,7 @@ class House:
     stranger: Credentials
     expired: Credentials
     unknown: Credentials
+    away: Credentials
     beside: Hub
     """The site's books, read beside the running hub."""
 
@@ -52,6 +54,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("nobody")
     site = Site(folder, plain=True)
     ct1, mr1 = site.add_node("CT1"), site.add_node("MR1")
+    # These may call from another network alone; AWAY with a certificate, OLDUS without TLS.
+    elsewhere = ("--address", "10.9.0.0/16")
+    site.verb("node", "add", "AWAY", "--may", "store", "--to", str(folder / "away"), *elsewhere)
+    site.verb("node", "add", "OLDUS", "--may", "store", "--plaintext", *elsewhere)
     # The site's own authority signed these two: only the record, or the date, is against them.
     with Hub.open(SiteFolder.open(site.folder)) as hub:
         long_ago = datetime.now(UTC) - timedelta(days=4000)
@@ -65,7 +71,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     site.serve()
     try:
         with Hub.open(SiteFolder.open(site.folder)) as beside:
-            yield House(site, ct1, mr1, stranger, at("expired"), at("unknown"), beside)
+            yield House(site, ct1, mr1, stranger, at("expired"), at("unknown"), at("away"), beside)
     finally:
         site.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -91,9 +97,17 @@ def old_tls(version: ssl.TLSVersion) -> Callable[[House], ssl.SSLContext]:
     return make
 
 
-def call(house: House, context: ssl.SSLContext | None, *, calling: str = "CT1", called: str = "LEADGLASS") -> str:
+def call(
+    house: House,
+    context: ssl.SSLContext | None,
+    *,
+    calling: str = "CT1",
+    called: str = "LEADGLASS",
+    door: str = "",
+) -> str:
     """Try to get in; gives how it was refused, or "in"."""
-    port = house.site.tls_port if context else house.site.plain_port
+    is_tls = door == "tls" or context is not None
+    port = house.site.tls_port if is_tls else house.site.plain_port
     client = Client("127.0.0.1", port, context, 20.0)
     try:
         client.associate(calling, called, [(1, VERIFICATION, [EXPLICIT])])
@@ -126,6 +140,16 @@ CASES: dict[str, tuple[Callable[[House], ssl.SSLContext | None], dict[str, str],
     ),
     "wrong called AE title": (lambda h: h.ct1.client_context(), {"called": "WHOEVER"}, "called-ae", "A-ASSOCIATE-RJ"),
     "without TLS": (lambda _: None, {}, "plaintext-refused", "A-ASSOCIATE-RJ"),
+    "without TLS at the door for TLS": (lambda _: None, {"door": "tls"}, "protocol", ""),
+    "another address": (
+        lambda h: h.away.client_context(), {"calling": "AWAY"}, "address-mismatch", "A-ASSOCIATE-RJ"
+    ),
+    "without TLS from another address": (
+        lambda _: None, {"calling": "OLDUS"}, "address-mismatch", "A-ASSOCIATE-RJ"
+    ),
+    "a node without TLS with another's certificate": (
+        lambda h: h.ct1.client_context(), {"calling": "OLDUS"}, "wrong-certificate", "A-ASSOCIATE-RJ"
+    ),
 }  # fmt: skip
 
 
@@ -143,12 +167,40 @@ def test_an_impostor_is_refused_recorded_and_told_apart(house: House, case: str)
     assert refusals[0].detail["reason"]
 
 
+def test_every_way_in_that_is_closed_has_a_code_of_its_own() -> None:
+    """Two cases share a code only where they are one fault: an old protocol, a wrong address, a wrong certificate."""
+    by_code: dict[str, set[str]] = {}
+    for case, (_, _, code, _) in CASES.items():
+        by_code.setdefault(code, set()).add(case)
+    assert {code for code, cases in by_code.items() if len(cases) > 1} == {
+        "tls-version", "address-mismatch", "wrong-certificate"
+    }  # fmt: skip
+    assert len(by_code) >= 10
+
+
 def test_an_unknown_caller_waits_for_approval_and_is_never_let_in_meanwhile(house: House) -> None:
-    """GHOST shows a certificate of the site's authority: it is listed as pending and refused again and again."""
-    context = replace(house.unknown).client_context()
-    assert call(house, context, calling="GHOST") != "in"
-    assert call(house, context, calling="GHOST") != "in"
-    answer = house.site.answer("node", "list")
-    text = str(answer)
-    assert "GHOST" in text
-    assert "pending" in text
+    """STRANGER shows a certificate of the site's authority: it is listed as pending, and refused each time."""
+    context = house.unknown.client_context()
+    for code in ("unknown-node", "pending-node", "pending-node"):
+        before = house.last_entry()
+        assert call(house, context, calling="STRANGER") != "in"
+        assert [line.outcome for line in house.refusals_since(before)] == [code]
+    nodes = {node.name: node.state for node in house.beside.catalogue.nodes()}
+    assert nodes["STRANGER"] is NodeState.PENDING
+
+
+def test_a_removed_node_is_a_stranger_again(house: House) -> None:
+    """What let it in yesterday lets it in no more, without a restart."""
+    gone = house.site.add_node("GONE")
+    assert call(house, gone.client_context(), calling="GONE") == "in"
+    house.site.verb("node", "remove", "GONE")
+    before = house.last_entry()
+    assert call(house, gone.client_context(), calling="GONE") != "in"
+    assert [line.outcome for line in house.refusals_since(before)] == ["unknown-node"]
+
+
+def test_nobody_who_was_refused_left_an_object_or_an_association(house: House) -> None:
+    """After all of that the archive is empty, and the ledger whole."""
+    counts = house.beside.catalogue.counts()
+    assert counts["archived"] == counts["held"] == 0
+    assert house.beside.catalogue.verify_ledger() > len(CASES)
