@@ -83,15 +83,23 @@ def negotiate(
             maximum_length=maximum_length,
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
-            operations_window=None if window is None else _window(window),
+            operations_window=None if window is None else _window(window, fetches=_fetches(request, answered)),
             role_selections=tuple(answered_roles.values()),
         ),
     )
 
 
-def _window(proposed: OperationsWindow) -> OperationsWindow:
-    """Agree to what the peer may have outstanding; we ourselves invoke one operation at a time (0 means unlimited)."""
-    wanted = proposed.invoked or limits.OPERATIONS_WINDOW_MAX
+def _fetches(request: AssociateRequest, answered: list[AnsweredContext]) -> bool:
+    accepted = {answer.context_id for answer in answered if answer.result is ContextResult.ACCEPTANCE}
+    return any(c.abstract_syntax in GET_CLASSES and c.context_id in accepted for c in request.contexts)
+
+
+def _window(proposed: OperationsWindow, *, fetches: bool) -> OperationsWindow:
+    """Agree to what the peer may have outstanding; we ourselves invoke one operation at a time (0 means unlimited).
+
+    One where C-GET is accepted: its stores go the other way on the same association, and wait for their answers.
+    """
+    wanted = 1 if fetches else proposed.invoked or limits.OPERATIONS_WINDOW_MAX
     return OperationsWindow(invoked=min(wanted, limits.OPERATIONS_WINDOW_MAX), performed=1)
 
 
