@@ -36,9 +36,8 @@ class Archive:
 
     @property
     def kept(self) -> list[corpus.Specimen]:
-        """What was archived, not held."""
-        held = {str(line["sop_instance_uid"]) for line in self.site.answer("quarantine", "list")["held"]}
-        return [s for s in self.specimens if self.statuses[s.origin] == 0 and s.sop_instance not in held]
+        """What was archived when the site was filled; a held object was refused."""
+        return [specimen for specimen in self.specimens if self.statuses[specimen.origin] == 0]
 
 
 def send_exactly(live: Live, specimens: list[corpus.Specimen]) -> dict[str, int]:

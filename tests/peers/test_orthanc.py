@@ -92,7 +92,10 @@ def chosen(archive: Archive) -> list[Specimen]:
 
 def differences(specimen: Specimen, came_path: Path) -> list[str]:
     went, came = compare.read(specimen.path), compare.read(came_path)
-    return [*compare.element_differences(went, came), *compare.pixel_differences(went, came)][:3]
+    found = list(compare.element_differences(went, came))
+    if went.file_meta.TransferSyntaxUID != came.file_meta.TransferSyntaxUID:  # Orthanc did not take the stored one
+        found = [line for line in found if not compare.is_one_of(line, {"PixelData"})]
+    return [*found, *compare.pixel_differences(went, came)][:3]
 
 
 def test_orthanc_echoes_and_queries(archive: Archive, peer: Peer) -> None:
@@ -102,6 +105,28 @@ def test_orthanc_echoes_and_queries(archive: Archive, peer: Peer) -> None:
     answers = peer.get(f"{query['Path']}/answers?expand&simplify")
     assert isinstance(answers, list)
     assert {specimen.study for specimen in archive.kept} <= {str(answer["StudyInstanceUID"]) for answer in answers}
+
+
+@pytest.mark.parametrize(("level", "key"), [
+    ("Patient", "PatientID"), ("Study", "StudyInstanceUID"), ("Series", "SeriesInstanceUID"),
+    ("Instance", "SOPInstanceUID"),
+])  # fmt: skip
+def test_orthanc_queries_at_every_level(archive: Archive, peer: Peer, level: str, key: str) -> None:
+    """Orthanc walks down to one object, and what it finds is that object's."""
+    kept = archive.kept
+    specimen = next(s for s in kept if compare.read(s.path).get("PatientID") and len(s.series) < 60)
+    went = compare.read(specimen.path)
+    keys = {"PatientID": str(went.PatientID)}
+    if level != "Patient":
+        keys["StudyInstanceUID"] = specimen.study
+    if level in ("Series", "Instance"):
+        keys["SeriesInstanceUID"] = specimen.series
+    if level == "Instance":
+        keys["SOPInstanceUID"] = specimen.sop_instance
+    query = peer.post("/modalities/hub/query", {"Level": level, "Query": keys})
+    answers = peer.get(f"{query['Path']}/answers?expand&simplify")
+    assert isinstance(answers, list)
+    assert {str(answer[key]) for answer in answers} == {str(went[key].value)}
 
 
 def test_orthanc_is_a_move_destination(archive: Archive, peer: Peer, tmp_path: Path) -> None:
