@@ -21,7 +21,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from tests.peers import compare
-from tests.peers.harness import fast_sender
+from tests.peers.harness import fast_sender, objects
 from tests.peers.harness.leadglass import Site
 from tests.peers.harness.wire import message_pdus
 
@@ -105,7 +105,8 @@ def test_no_identifying_value_lies_in_clear(tmp_path: Path) -> None:
     token = site.reader_token()
     site.serve()
     paths = [Path(str(get_testdata_file(name))) for name in SAMPLES]
-    values = set().union(*(identifying(path) for path in paths))
+    [large] = objects.ct_objects(1)
+    values = set().union(*(identifying(path) for path in [*paths, large]))
     # Words that stand in a site to which nothing was ever sent (column names, settings) identify nobody.
     words = {hit.rpartition(": ")[2] for hit in search(site.folder, needles(values))}
     assert all(word.isalpha() and len(word) < 8 for word in words), words
@@ -131,7 +132,7 @@ def test_no_identifying_value_lies_in_clear(tmp_path: Path) -> None:
         assert (site.folder / "catalogue.db-wal").stat().st_size > 0
         assert search(site.folder, wanted) == []
 
-        sop_class, sop_instance, syntax, dataset = fast_sender.split_file(paths[0])
+        sop_class, sop_instance, syntax, dataset = fast_sender.split_file(large)
         client = live.associate([(1, sop_class, [syntax])])
         message = message_pdus(1, 1, sop_class, sop_instance, dataset)
         client.send(message[: len(message) // 2])
