@@ -1,6 +1,6 @@
 """Nothing lost: the hub killed with SIGKILL at random moments under four senders, then held to its promises.
 
-python -m benches.loss [--kills 200] [--seed 1]
+python -m benches.loss [--kills 200] [--seed 1] [--minutes 10]
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=10.0, help="no more kills after that")
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        account = killed(Path(folder), options.kills, options.seed)
+        done, account = killed(Path(folder), options.kills, options.seed, minutes_max=options.minutes)
     print(f"{programs.machine()}; {time.monotonic() - began:.0f} s\n")
     print("| kills | acknowledged | fetched again, byte for byte | acknowledged and lost | altered | faults |")
     print("|---|---|---|---|---|---|")
     broken = f"{len(account.lost)} | {len(account.altered)} | {len(account.faults)}"
-    print(f"| {options.kills} | {account.acknowledged} | {account.found} | {broken} |")
+    print(f"| {done} | {account.acknowledged} | {account.found} | {broken} |")
     return 1 if account.lost or account.altered or account.faults else 0
 
 

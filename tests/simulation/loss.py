@@ -20,9 +20,9 @@ STUDY = 1_000_000_000
 """Study and object numbers all have ten digits, so that names can be replaced in ready-made bytes."""
 
 
-def template() -> bytes:
-    """Give the data set of one small CT image of study STUDY, object number STUDY."""
-    path = objects.small_objects(1, study=STUDY)[0]
+def template(kibibytes: int = 8) -> bytes:
+    """Give the data set of one CT image of study STUDY, object number STUDY, small or as scanners send them."""
+    [path] = objects.ct_objects(1, kibibytes=kibibytes, study=STUDY)
     return bytes(fast_sender.split_file(path)[3])
 
 
@@ -85,8 +85,9 @@ class Sender:
 
 
 def senders(count: int = 4) -> list[Sender]:
-    dataset = template()
-    return [Sender(number, dataset) for number in range(1, count + 1)]
+    """Give senders of small and of medium objects, in turn."""
+    small, medium = template(8), template(512)
+    return [Sender(number, small if number % 2 else medium) for number in range(1, count + 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ def kill_under_load(site: Site, live_of: Live, crowd: list[Sender], moment_secon
     stop.set()
     for thread in threads:
         thread.join()
+    assert "Traceback" not in site.log.read_text(), site.running.tail()
 
 
 def account(site: Site, live: Live, crowd: list[Sender], folder: Path) -> Account:
