@@ -211,13 +211,14 @@ class Running:
 
     def __init__(self, hub: Hub, app: App | None) -> None:
         self._hub = hub
-        self.recovered = hub.recover()
         dicom, web = hub.site.config.dicom, hub.site.config.web
         self._listeners: list[Listener] = []
         try:
             self._tls = None if dicom.tls_port is None else self._listen(dicom.tls_port, is_tls=True)
             self._plain = None if dicom.plain_port is None else self._listen(dicom.plain_port, is_tls=False)
             self._web = None if app is None or web.port is None else self._open_web(app, web.host, web.port)
+            # Behind doors that are taken and not yet answered: another hub of this site would have failed above.
+            self.recovered = hub.recover()
         except BaseException:
             for listener in self._listeners:
                 listener.close()

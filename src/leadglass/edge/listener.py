@@ -21,7 +21,7 @@ from functools import partial
 from leadglass.dicom.association import Association, WireLimits
 from leadglass.edge.tls import handshake_failure_code, handshake_failure_sentence
 from leadglass.edge.wire import SocketWire
-from leadglass.errors import LeadglassError
+from leadglass.errors import LeadglassError, UsageError
 from leadglass.journeys.ports import Caller, Timeouts, Wire
 
 _log = logging.getLogger(__name__)
@@ -96,7 +96,14 @@ class Listener:
         self._lock = threading.Lock()
         self._is_closing = False
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server((host, port), family=family, backlog=ACCEPT_BACKLOG)
+        try:
+            self._socket = socket.create_server((host, port), family=family, backlog=ACCEPT_BACKLOG)
+        except OSError as error:
+            raise UsageError(
+                f"The DICOM port {port} on {host} cannot be opened: {error.strerror}.",
+                hint=f"Choose another {'plain_port' if tls is None else 'tls_port'} in leadglass.toml, "
+                "or stop what uses it.",
+            ) from error
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_WINDOW_BYTES)
         self._thread = threading.Thread(target=self._accept, name=f"listener-{self.port}", daemon=True)
 
