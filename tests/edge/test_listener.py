@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from leadglass.dicom.association import WireLimits
 from leadglass.dicom.events import ConnectionClosed
 from leadglass.edge.listener import Listener, ListenerLimits
-from leadglass.errors import LeadglassError
+from leadglass.errors import LeadglassError, PeerError
 from leadglass.journeys.ports import Caller, Timeouts, Wire
 
 PATIENT = Timeouts(artim_seconds=30, idle_seconds=30)
@@ -35,6 +35,8 @@ class Hall:
         try:
             while not isinstance(wire.next_event(), ConnectionClosed):
                 pass
+        except PeerError as error:
+            self.turned_away.append(error.code)
         except LeadglassError:
             pass
         finally:
@@ -79,7 +81,7 @@ def test_a_full_pool_evicts_the_longest_idle_and_lets_the_next_in() -> None:
         assert greeted(call())
         assert first.recv(1) == b"", "the longest idle one was let go"
         assert hall.ended.acquire(timeout=10)
-        assert hall.turned_away == []
+        assert hall.turned_away == ["idle"], "who serves it is told why it ended"
 
 
 def test_connections_at_work_are_never_evicted() -> None:

@@ -70,6 +70,12 @@ class _Connection:
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
+    def give_way(self) -> None:
+        """End it for a newcomer's sake; its thread records why."""
+        if self.wire is not None:
+            self.wire.gave_way = True
+        self.interrupt()
+
 
 class Listener:
     """One listening address: with `tls` mutual TLS, without it plaintext."""
@@ -179,7 +185,7 @@ class Listener:
             return False
         victim = min(ranked, key=lambda pair: pair[0])[1]
         self._connections.discard(victim)
-        victim.interrupt()
+        victim.give_way()
         return True
 
     def _claim(self, connection: _Connection, node: str) -> bool:

@@ -51,6 +51,8 @@ class SocketWire:
         self.opened_at = time.monotonic()
         self.active_at = self.opened_at
         self.is_busy = False
+        self.gave_way = False
+        """Set before it is broken for a newcomer's sake."""
         self._window_started_at = self.opened_at
         self._window_bytes = 0
         self.received_bytes = 0
@@ -83,6 +85,8 @@ class SocketWire:
             self._wait(select.POLLIN, timeout_seconds)
             count = self._gather(view)
         if count == 0:
+            if self.gave_way:
+                raise PeerError("The connection was idle and gave way to another.", code="idle", clause="PS3.8 §9.1.4")
             ended = self.engine.receive_eof()
             if not ended:
                 raise RemoteError("The connection has already ended.")
@@ -164,6 +168,7 @@ class SocketWire:
             self._send_all(memoryview(small))
 
     def _send_all(self, view: memoryview) -> None:
+        self.active_at = time.monotonic()
         while view:
             try:
                 view = view[self._connection.send(view) :]
@@ -173,7 +178,6 @@ class SocketWire:
                 self._wait(select.POLLIN, self._timeouts.rate_window_seconds)
             except (ConnectionError, ssl.SSLError, OSError) as error:
                 raise RemoteError(f"The connection broke while sending ({type(error).__name__}).") from error
-        self.active_at = time.monotonic()
 
     def close(self) -> None:
         """Close the connection; again is harmless."""
