@@ -90,6 +90,7 @@ def test_what_could_not_be_sent_arrives_after_a_restart(route: Route, tmp_path: 
         running.wait_for_port(route.ports["ORTHANC"])
         site.serve()
         url = f"http://127.0.0.1:{http_port}/instances"
+        assert running.is_alive(), running.tail()
         until(lambda: len(requests.get(url, timeout=10).json()) >= len(route.specimens))
         held = {
             one["MainDicomTags"]["SOPInstanceUID"]: one["ID"]
