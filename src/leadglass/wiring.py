@@ -86,7 +86,7 @@ def create_site(
     root = keystore.create(site.folder / "secrets", site.passphrase_path, system_random)
     Identity.create(site, root.password, now=datetime.now(UTC))
     password = AccountFile(site.folder / "secrets/accounts.json").create(FIRST_ACCOUNT, Role.ADMIN)
-    with Hub.open(site, root=root) as hub:
+    with Hub(site, root, is_new=True) as hub:
         event = AuditEvent(AuditKind.SITE_CREATED, hub.clock.now_us(), "init", None, "created", {"name": name})
         hub.catalogue.record(event)
     return Created(site, FIRST_ACCOUNT, password)
@@ -95,13 +95,17 @@ def create_site(
 class Hub:
     """Everything of one site, joined. Use as a context manager."""
 
-    def __init__(self, site: Site, root: Root) -> None:
+    def __init__(self, site: Site, root: Root, *, is_new: bool = False) -> None:
         config = site.config
         self.site = site
         self.clock = SystemClock()
         self.random = system_random
         self.identity = Identity(site, root.password)
-        self.catalogue = SqlCatalogue(site.database_url, root.key, clock=self.clock, random=system_random)
+        self.catalogue = SqlCatalogue(
+            site.database_url, root.key, clock=self.clock, random=system_random, is_new=is_new
+        )
+        if not is_new and not config.storage.blobs_is_url:
+            site.require_objects()
         self.blobs = open_blobs(
             config.storage.blobs, site.folder, site.staging_path, reserve_bytes=config.storage.disk_reserve_bytes
         )
@@ -112,7 +116,7 @@ class Hub:
         self.receiver = Receiver(
             self.catalogue, self.blobs, self.clock, self.random, self.policy, self.settling, bounds.object_bytes_max
         )
-        self.quarantine = Quarantine(self.archive, self.clock, self.random, self.settling)
+        self.quarantine = Quarantine(self.archive, self.clock, self.random, self.settling, self.policy)
         self.timeouts = Timeouts(
             bounds.artim_seconds,
             bounds.idle_seconds,

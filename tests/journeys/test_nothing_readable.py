@@ -103,7 +103,6 @@ def test_no_identifying_value_lies_in_clear(tmp_path: Path) -> None:
     site = Site(tmp_path)
     credentials = site.add_node("SENDER")
     token = site.reader_token()
-    site.serve()
     paths = [Path(str(get_testdata_file(name))) for name in SAMPLES]
     [large] = objects.ct_objects(1)
     values = set().union(*(identifying(path) for path in [*paths, large]))
@@ -113,6 +112,7 @@ def test_no_identifying_value_lies_in_clear(tmp_path: Path) -> None:
     assert len(words) < 12, words
     wanted = needles(values, but=words)
     assert len(wanted.anywhere) > 150
+    site.serve()
     try:
         live = site.live(credentials)
         for path in paths:

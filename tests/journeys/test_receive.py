@@ -14,8 +14,9 @@ import pytest
 from leadglass.audit import AuditEvent, AuditKind
 from leadglass.edge.clock import system_random
 from leadglass.edge.staging import LocalStaging
-from leadglass.errors import LimitExceeded, NotFound, Refused, StorageError, StorageFull
+from leadglass.errors import LimitExceeded, NotFound, Refused, StorageError, StorageFull, UsageError
 from leadglass.gateway.decision import STATUS_NOT_AUTHORIZED
+from leadglass.gateway.policy import parse_policy
 from leadglass.journeys.identity import Claim
 from leadglass.journeys.ports import ObjectState
 from leadglass.journeys.quarantine import Quarantine
@@ -318,13 +319,40 @@ def test_what_could_not_be_given_its_place_is_tried_again(shelf: Shelf, monkeypa
 
 # --- a person decides -----------------------------------------------------------------------------------
 
+TO_PACS = parse_policy('[[route]]\nname = "All"\nfrom = "*"\nforward_to = ["PACS"]\n')
+
+
+def quarantine_of(shelf: Shelf) -> Quarantine:
+    return Quarantine(shelf.archive, shelf.clock, system_random, shelf.settling, lambda: TO_PACS)
+
+
+def test_a_conflict_cannot_be_released_and_keeps_its_bytes(shelf: Shelf) -> None:
+    served, other = arrives(shelf, 1), arrives(shelf, 1, seed=1)
+    assert isinstance(served, Archived) and isinstance(other, Archived) and other.is_conflict
+    shelf.settling.settle()
+    before = content(shelf, other.object_id)
+    with pytest.raises(Refused):
+        quarantine_of(shelf).release(other.object_id, "anna", "Looked at it")
+    assert content(shelf, other.object_id) == before
+    assert shelf.catalogue.object(other.object_id).state is ObjectState.CONFLICT
+    assert shelf.catalogue.instance(uid_of(1)).object_id == served.object_id
+
+
+def test_a_decision_without_a_reason_is_none(shelf: Shelf) -> None:
+    outcome = arrives(shelf, 1, trailing=TRAILING)
+    assert isinstance(outcome, Held)
+    for decide in (quarantine_of(shelf).release, quarantine_of(shelf).discard):
+        with pytest.raises(UsageError):
+            decide(outcome.object_id, "anna", "  ")
+    assert shelf.catalogue.object(outcome.object_id).state is ObjectState.HELD
+
 
 def test_a_released_object_is_sealed_anew_and_served(shelf: Shelf) -> None:
     outcome = arrives(shelf, 1, trailing=TRAILING)
     assert isinstance(outcome, Held)
-    quarantine = Quarantine(shelf.archive, shelf.clock, system_random, shelf.settling)
+    quarantine = quarantine_of(shelf)
     shelf.settling.settle()
-    new_id = quarantine.release(outcome.object_id, "anna", "Looked at it", ("PACS",))
+    new_id = quarantine.release(outcome.object_id, "anna", "Looked at it")
     assert new_id != outcome.object_id
     record = shelf.catalogue.instance(uid_of(1))
     assert (record.object_id, record.findings) == (new_id, outcome.findings)
@@ -340,7 +368,7 @@ def test_a_released_object_is_sealed_anew_and_served(shelf: Shelf) -> None:
 def test_a_discarded_object_is_gone_and_its_history_stays(shelf: Shelf) -> None:
     outcome = arrives(shelf, 1, trailing=TRAILING)
     assert isinstance(outcome, Held)
-    quarantine = Quarantine(shelf.archive, shelf.clock, system_random, shelf.settling)
+    quarantine = quarantine_of(shelf)
     shelf.settling.settle()
     quarantine.discard(outcome.object_id, "anna", "Not ours")
     assert sealed_files(shelf) == []

@@ -99,7 +99,9 @@ def test_discarded_objects_whose_bytes_stayed(shelf: Shelf) -> None:
     sealed = next((shelf.folder / "objects").rglob(line.object_id.hex())).read_bytes()
     import os
 
-    Quarantine(shelf.archive, shelf.clock, os.urandom, shelf.settling).discard(line.object_id, "anna", "Not ours")
+    Quarantine(shelf.archive, shelf.clock, os.urandom, shelf.settling, shelf.receiver.policy).discard(
+        line.object_id, "anna", "Not ours"
+    )
     assert list(verifier(shelf).unknown([])) == []
     assert [found.fault for found in verifier(shelf).unknown([line.object_id])] == [Fault.UNKNOWN]
     assert sealed

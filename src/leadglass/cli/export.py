@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from leadglass.cli.place import opened, operator
-from leadglass.cli.selection import every_study, study_records
+from leadglass.cli.selection import every_record, study_records
 from leadglass.cli.voice import Voice, size, verb
 from leadglass.errors import UsageError
 
@@ -53,5 +53,4 @@ def command(voice: Voice, site: str | None, names: tuple[str, ...], is_all: bool
 
 
 def _records(hub: Hub, names: tuple[str, ...], is_all: bool) -> Iterator[ObjectRecord]:
-    for study in every_study(hub) if is_all else names[:1]:
-        yield from study_records(hub, study)
+    yield from every_record(hub) if is_all else study_records(hub, names[0])

@@ -50,6 +50,17 @@ def every_study(hub: Hub) -> Iterator[str]:
         offset += len(page)
 
 
+def every_record(hub: Hub) -> Iterator[ObjectRecord]:
+    """Give every archived object, study by study; last those that belong to no study (palettes, protocols)."""
+    from leadglass.archive.query import Query
+
+    for study in every_study(hub):
+        yield from study_records(hub, study)
+    for image in hub.archive.find(Query("IMAGE", {STUDY_UID: "", SOP_UID: ""})):
+        if not image[STUDY_UID]:
+            yield hub.catalogue.instance(image[SOP_UID])
+
+
 def _at(hub: Hub, level: str, tag: int, uid: str) -> list[ObjectRecord]:
     from leadglass.archive.query import Query
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from leadglass.cli.place import opened, operator
-from leadglass.cli.selection import every_study, named_records, study_records
+from leadglass.cli.selection import every_record, named_records
 from leadglass.cli.voice import Voice, size, verb
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def command(voice: Voice, site: str | None, name: str | None, is_all: bool) -> N
     with opened(site) as hub:
         verifier = Verifier(hub.archive, hub.clock, operator())
         records = _everything(hub) if name is None else iter(named_records(hub, name))
-        total = hub.catalogue.counts().get("objects") if name is None else None
+        total = hub.catalogue.counts().get("archived") if name is None else None
         with voice.progress("Verifying", total) as advance:
             for line in verifier.check(records):
                 checked += 1
@@ -74,8 +74,7 @@ def command(voice: Voice, site: str | None, name: str | None, is_all: bool) -> N
 def _everything(hub: Hub) -> Iterator[ObjectRecord]:
     from leadglass.journeys.ports import ObjectState
 
-    for study in every_study(hub):
-        yield from study_records(hub, study)
+    yield from every_record(hub)
     for state in (ObjectState.HELD, ObjectState.CONFLICT):
         yield from hub.catalogue.objects(state, limit=_HELD_MAX)
 

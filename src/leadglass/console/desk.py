@@ -51,6 +51,7 @@ class DeskPages:
             "findings": sorted(record.findings, key=lambda f: -f.severity),
             "history": catalogue.ledger(subject=object_id, limit=50),
             "failure": failure,
+            "is_releasable": record.state is ObjectState.HELD and bool(record.sop_instance_uid),
             "is_decidable": record.state in (ObjectState.HELD, ObjectState.CONFLICT),
         }
         return self._pages.render(request, "held_object.html", values, status)

@@ -18,7 +18,7 @@ from leadglass.edge.database_nodes import Register
 from leadglass.edge.database_objects import ObjectRows
 from leadglass.edge.database_outbox import Outbox
 from leadglass.edge.database_queries import Finder
-from leadglass.edge.database_store import Store
+from leadglass.edge.database_store import Store, require_existing
 from leadglass.edge.database_vault import Vault
 from leadglass.edge.schema import INSTANCES, NOT_ARCHIVED, STUDIES, upgrade
 from leadglass.gateway.node import Node
@@ -41,12 +41,18 @@ from leadglass.journeys.ports import (
 class SqlCatalogue:
     """One open catalogue. Thread-safe; several processes may open the same site."""
 
-    def __init__(self, url: str, root: Key, *, clock: Clock, random: Random) -> None:
-        """Open (and, the first time, create) the catalogue at an SQLAlchemy URL; `root` opens its keys."""
+    def __init__(self, url: str, root: Key, *, clock: Clock, random: Random, is_new: bool = True) -> None:
+        """Open the catalogue at an SQLAlchemy URL; `root` opens its keys. A new one is created.
+
+        One that is not new and holds nothing raises ConfigurationError: an empty catalogue in place of a lost one
+        would look like an archive in order.
+        """
+        if not is_new:
+            require_existing(url)
         self._store = store = Store(url)
         with store.translating():
             upgrade(store.writer_engine)
-        self._vault = Vault(store, root, clock, random)
+        self._vault = Vault(store, root, clock, random, is_new=is_new)
         self._evidence = Evidence(store, self._vault, root, clock)
         self._objects = ObjectRows(store, self._vault, self._evidence)
         self._finder = Finder(store, self._vault, self._objects)

@@ -75,6 +75,8 @@ class Finder:
             return
         if at is Level.IMAGE:
             attributes = image_attributes(self._objects.record_of(row), attributes)
+        elif at in (Level.STUDY, Level.SERIES) and not attributes.get(levels.STUDY_UID):
+            return  # palettes and the like belong to no study; they are found at the image level
         attributes[levels.INSTANCE_AVAILABILITY] = "ONLINE"
         yield Candidate(row.patient_id, row.study_id, row.series_id, attributes)
 
@@ -136,7 +138,7 @@ class Finder:
                     attributes = self._opener.attributes(row, Level.STUDY)
                 except NotFound:
                     continue
-                if not words or _contains(attributes, words):
+                if attributes.get(levels.STUDY_UID) and (not words or _contains(attributes, words)):
                     found.append((row, attributes))
         return self._lines(found[offset : offset + limit])
 

@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from sqlalchemy import Engine, create_engine, event, make_url
@@ -23,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql import ClauseElement
 
-from leadglass.errors import IntegrityError, StorageError, StorageFull
+from leadglass.errors import ConfigurationError, IntegrityError, StorageError, StorageFull
 
 BATCH_MAX = 256
 BUSY_SECONDS = 30
@@ -236,6 +237,16 @@ def _tune_sqlite(engine: Engine, begin: str) -> None:
 
 def _take_turn(connection: Connection) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LEDGER_LOCK})")
+
+
+def require_existing(url: str) -> None:
+    """Raise ConfigurationError where a database file that must be there is not."""
+    address = make_url(url)
+    if address.get_backend_name() == "sqlite" and address.database and not Path(address.database).is_file():
+        raise ConfigurationError(
+            f"The catalogue {address.database} is missing.",
+            hint="Is its disk mounted? Else restore it from a backup; `leadglass init` makes a new site, not this one.",
+        )
 
 
 def translated(error: DBAPIError | sqlite3.Error) -> StorageError | IntegrityError:

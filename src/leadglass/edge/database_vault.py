@@ -88,10 +88,10 @@ class Filed:
 class Vault:
     """The key side of the catalogue. It keeps open what was used lately; a restart forgets erased keys."""
 
-    def __init__(self, store: Store, root: Key, clock: Clock, random: Random) -> None:
+    def __init__(self, store: Store, root: Key, clock: Clock, random: Random, *, is_new: bool = True) -> None:
         self._store = store
         self._clock = clock
-        self.tree = store.write(lambda connection: _open_tree(connection, root, clock, random))
+        self.tree = store.write(lambda connection: _open_tree(connection, root, clock, random, is_new))
         self.record: RecordKey = self.tree.record
         """Seals what belongs to no patient."""
         self._patients: Recent[bytes, Patient] = Recent(PATIENTS_OPEN_MAX)
@@ -245,10 +245,10 @@ class Vault:
         return value
 
 
-def _open_tree(connection: Connection, root: Key, clock: Clock, random: Random) -> KeyTree:
+def _open_tree(connection: Connection, root: Key, clock: Clock, random: Random, is_new: bool) -> KeyTree:
     site_level = [kind.value for kind in KeyKind if kind not in (KeyKind.PATIENT, KeyKind.STUDY)]
     rows = [key_row(row) for row in connection.execute(select(KEYS).where(KEYS.c.kind.in_(site_level)))]
-    if not rows:
+    if not rows and is_new:
         rows = list(first_rows(root, random, clock.now_us()))
         connection.execute(insert(KEYS), [_key_values(row) for row in rows])
     return KeyTree(root, rows, random)

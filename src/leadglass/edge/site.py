@@ -95,6 +95,14 @@ class Site:
         """Give the folder of sealed objects (where no URL is set)."""
         return self.folder / self.config.storage.blobs
 
+    def require_objects(self) -> None:
+        """Raise ConfigurationError where the folder of sealed objects is not there: nothing may go to a wrong disk."""
+        if not self.objects_path.is_dir():
+            raise ConfigurationError(
+                f"The folder of sealed objects {self.objects_path} is missing.",
+                hint="Is its disk mounted? For a new disk, make the empty folder yourself.",
+            )
+
     @property
     def staging_path(self) -> Path:
         """Give the folder of objects that are still arriving."""
