@@ -1,4 +1,4 @@
-"""Stopping in order: Ctrl-C and SIGTERM set one event, so that a service ends what it is doing and closes its doors."""
+"""Stopping in order: Ctrl-C and SIGTERM end a wait, so that a service ends what it is doing and closes its doors."""
 
 from __future__ import annotations
 
@@ -6,25 +6,47 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 from types import FrameType
 
 
+class Stop:
+    """Waited for by one thread, said by any and by a signal handler.
+
+    A `threading.Event` will not do: a handler that sets it while the main thread has just begun to wait wants the
+    lock its own thread holds, and stands still for ever. `SimpleQueue.put` may be entered again.
+    """
+
+    def __init__(self) -> None:
+        self._said: SimpleQueue[None] = SimpleQueue()
+        self.is_said = False
+
+    def say(self) -> None:
+        """End the wait, now or when it begins."""
+        self.is_said = True
+        self._said.put(None)
+
+    def wait(self) -> None:
+        """Return when it is said."""
+        self._said.get()
+
+
 @contextmanager
-def until_stopped() -> Iterator[threading.Event]:
-    """Give an event that SIGINT or SIGTERM sets; a second Ctrl-C ends the process at once."""
-    stopped = threading.Event()
+def until_stopped() -> Iterator[Stop]:
+    """Give what SIGINT or SIGTERM say; a second Ctrl-C ends the process at once."""
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():
-        yield stopped  # signals belong to the main thread; whoever runs us elsewhere sets the event
+        yield stop  # signals belong to the main thread; whoever runs us elsewhere says it
         return
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        if stopped.is_set() and number == signal.SIGINT:
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_said and number == signal.SIGINT:
             raise KeyboardInterrupt
-        stopped.set()
+        stop.say()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stopped
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
