@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from leadglass.archive.catalogue import encode_description
 from leadglass.archive.keys import Key
 from leadglass.audit import AuditEvent, AuditKind
 from leadglass.edge.database import SqlCatalogue
@@ -98,7 +99,7 @@ def record(
 def admission(of: ObjectRecord, deliver_to: Iterable[str] = ()) -> Admission:
     """Wrap a record with its event."""
     kind = AuditKind.OBJECT_HELD if of.state is ObjectState.HELD else AuditKind.OBJECT_RECEIVED
-    return Admission(of, event(kind, of.object_id, route="All"), tuple(deliver_to))
+    return Admission(of, encode_description(of), event(kind, of.object_id, route="All"), tuple(deliver_to))
 
 
 def admitted(catalogue: SqlCatalogue, of: ObjectRecord, deliver_to: Iterable[str] = ()) -> AdmissionResult:

@@ -38,7 +38,7 @@ from leadglass.journeys.ports import ObjectRecord, ObjectState
 
 PLACES_KNOWN_MAX = 8_192
 
-_PlaceName = tuple[bytes, str, str, str]
+_PlaceName = tuple[int, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +72,13 @@ class Shelves:
 
     # --- finding a place ------------------------------------------------------------------------------
 
-    def known(self, record: ObjectRecord) -> Place | None:
+    def known(self, filed: Filed, record: ObjectRecord) -> Place | None:
         """Give the place of a series and SOP class that was filed before, or None."""
-        return self._places.get(self._name(record))
+        return self._places.get(_name(filed, record))
 
-    def remember(self, record: ObjectRecord, place: Place) -> None:
+    def remember(self, filed: Filed, record: ObjectRecord, place: Place) -> None:
         """Keep a place, once what made it is committed."""
-        self._places.put(self._name(record), place)
-
-    def _name(self, record: ObjectRecord) -> _PlaceName:
-        attributes = record.attributes
-        patient = self._vault.patient_token(
-            attributes.get(0x00100020, ""), attributes.get(0x00100021, ""), record.study_instance_uid
-        )
-        return patient, record.study_instance_uid, record.series_instance_uid, record.sop_class_uid
+        self._places.put(_name(filed, record), place)
 
     def find(self, connection: Connection, filed: Filed, record: ObjectRecord, *, is_shown: bool) -> Place:
         """Give the place of an object, made where it is new; a shown object also tells what its levels hold."""
@@ -182,6 +175,10 @@ class Shelves:
         told[MODALITIES_IN_STUDY] = counted({}, MODALITIES_IN_STUDY, modalities)
         told[SOP_CLASSES_IN_STUDY] = counted({}, SOP_CLASSES_IN_STUDY, classes)
         self._keep_study(connection, study_id, key, told)
+
+
+def _name(filed: Filed, record: ObjectRecord) -> _PlaceName:
+    return filed.study_row_id, record.series_instance_uid, record.sop_class_uid
 
 
 def place_of(table: str, row_id: int) -> bytes:

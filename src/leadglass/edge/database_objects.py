@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.engine import Connection
 
-from leadglass.archive.catalogue import decode_description, encode_description
+from leadglass.archive.catalogue import decode_description
 from leadglass.archive.levels import ISSUER, PATIENT_ID
 from leadglass.audit import AuditEvent, AuditKind
 from leadglass.edge.database_filing import Place, Shelves
@@ -73,8 +73,8 @@ class ObjectRows:
         """Commit an object, its deliveries and its ledger entry together; durable once `flush` was called."""
         filing = self._prepare(admission)
         result, place = self._store.write(lambda connection: self._file(connection, filing), is_durable=False)
-        if place is not None:
-            self._shelves.remember(filing.record, place)
+        if place is not None and filing.filed is not None:
+            self._shelves.remember(filing.filed, filing.record, place)
         self._evidence.sign_when_due()
         return result
 
@@ -88,7 +88,7 @@ class ObjectRows:
             filed = self._vault.filed(
                 record.study_instance_uid, record.attributes.get(PATIENT_ID, ""), record.attributes.get(ISSUER, "")
             )
-            key, place = filed.patient.record, self._shelves.known(record)
+            key, place = filed.patient.record, self._shelves.known(filed, record)
             values |= {"study_id": filed.study_row_id, "patient_id": filed.patient_row_id}
         values |= {
             "object_id": record.object_id,
@@ -97,7 +97,7 @@ class ObjectRows:
             "digest_token": token("digest", record.transfer_syntax_uid + record.digest.hex()),
             "length": record.length_bytes,
             "received_at": record.received_at_us,
-            "sealed": key.seal(b"instance|" + record.object_id, encode_description(record)),
+            "sealed": key.seal(b"instance|" + record.object_id, admission.description),
         }
         sealed_event = self._evidence.sealed(admission.event)
         return _Filing(values, record, admission.event, sealed_event, admission.deliver_to, filed, place)

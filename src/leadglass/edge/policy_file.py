@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 from leadglass.edge.site import POLICY, Site
@@ -15,6 +16,7 @@ class PolicyFile:
     def __init__(self, site: Site) -> None:
         """Read it once; raises ConfigurationError when it is broken from the start."""
         self._site = site
+        self._path = str(site.folder / POLICY)
         self._lock = threading.Lock()
         self._stamp = self._read_stamp()
         self._policy = site.policy()
@@ -35,7 +37,7 @@ class PolicyFile:
 
     def _read_stamp(self) -> tuple[int, int]:
         try:
-            status = (self._site.folder / POLICY).stat()
+            status = os.stat(self._path)
         except OSError:
             return 0, 0
         return status.st_mtime_ns, status.st_size

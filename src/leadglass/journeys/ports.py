@@ -74,6 +74,8 @@ class Admission:
     """One inspected, sealed and durable object, asking to become visible; committed with its ledger entry."""
 
     record: ObjectRecord
+    description: bytes
+    """The record written down, as the sealed object holds it."""
     event: AuditEvent
     deliver_to: tuple[str, ...] = ()
 

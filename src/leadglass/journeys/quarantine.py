@@ -63,15 +63,12 @@ class Quarantine:
                 held.study_instance_uid, attributes.get(_PATIENT_ID, ""), attributes.get(_ISSUER, "")
             )
             record = replace(held, object_id=new_id, state=ObjectState.ARCHIVED, reason=reason)
-            sealed = sealer.finish(
-                scope=scope,
-                frames=opened.frames,
-                description=encode_description(record),
-            )
+            description = encode_description(record)
+            sealed = sealer.finish(scope=scope, frames=opened.frames, description=description)
             staging.write_header(sealed.header)
             staging.sync()
             event = self._event(AuditKind.QUARANTINE_RELEASED, new_id, actor, reason, {"held_as": object_id.hex()})
-            admission = Admission(record, event, self._destinations(held))
+            admission = Admission(record, description, event, self._destinations(held))
             result = catalogue.admit(admission)
         except BaseException:
             staging.discard()

@@ -253,18 +253,18 @@ class Reception:
             scope = receiver.catalogue.scope(
                 record.study_instance_uid, attributes.get(_PATIENT_ID, ""), attributes.get(_ISSUER, "")
             )
-        structure = self._inspector.structure
+        structure, description = self._inspector.structure, encode_description(record)
         sealed = self._sealer.finish(
             scope=scope,
             frames=_frame_table(structure, record.attributes, self._inspector.dataset_offset or 0),
-            description=encode_description(record),
+            description=description,
         )
         self._staging.write_header(sealed.header)
         self._staging.begin_sync()
         kind = AuditKind.OBJECT_HELD if isinstance(decision, Hold) else AuditKind.OBJECT_RECEIVED
         event = self._event(kind, record.state.value, record.reason, record.findings, decision.route)
         deliver_to = decision.destinations if isinstance(decision, Forward) else ()
-        admission = Admission(record, event, deliver_to)
+        admission = Admission(record, description, event, deliver_to)
         result = receiver.catalogue.admit(admission)
         try:
             self._staging.sync()

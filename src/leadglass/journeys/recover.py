@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from leadglass.archive.catalogue import decode_description
+from leadglass.archive.catalogue import decode_description, encode_description
 from leadglass.archive.envelope import Opener
 from leadglass.audit import AuditEvent, AuditKind
 from leadglass.errors import IntegrityError, NotFound
@@ -136,4 +136,4 @@ def _admission(record: ObjectRecord, clock: Clock, policy: Policy) -> Admission:
         now_us=clock.now_us(),
     )
     deliver_to = decision.destinations if isinstance(decision, Forward) and not is_held else ()
-    return Admission(record, event, deliver_to)
+    return Admission(record, encode_description(record), event, deliver_to)
