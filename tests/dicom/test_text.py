@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from leadglass.dicom.text import (
     EXTENDED_VRS,
+    Decoded,
     PersonName,
     character_sets,
     decode_text,
@@ -109,6 +110,20 @@ def test_kept_values_decode_by_their_vr() -> None:
     assert decoded[0x00080008] == "ORIGINAL\\PRIMARY"
     assert 0x7FE00010 not in decoded
     assert decode_values(values, is_little_endian=False)[0x00280010] == "2"
+
+
+def test_what_the_object_before_said_is_taken_from_it_and_nothing_else() -> None:
+    values = {0x00080005: b"ISO_IR 192", 0x00100010: "Müller".encode(), 0x00280010: b"\0\2", 0x00200013: b"7 "}
+    told = Decoded(values, {**decode_values(values), 0x00100010: "from before"}, is_little_endian=True)
+    after = {**values, 0x00200013: b"8 "}
+    assert decode_values(after, like=told) == {**decode_values(after), 0x00100010: "from before"}
+    other_order, other_set = (
+        decode_values(after, is_little_endian=False, like=told),
+        {**after, 0x00080005: b"ISO_IR 100"},
+    )
+    assert other_order == decode_values(after, is_little_endian=False), "in another byte order nothing is the same"
+    assert decode_values(other_set, like=told) == decode_values(other_set), "nor in another repertoire"
+    assert 0x7FE00010 not in decode_values({0x7FE00010: b"\0"}, like=Decoded({0x7FE00010: b"\0"}, {}, True))
 
 
 def test_integers_are_signed_by_their_vr() -> None:

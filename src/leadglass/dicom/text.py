@@ -140,14 +140,35 @@ def split_values(text: str, vr: str) -> list[str]:
     return [part.rstrip(" \0") for part in text.split("\\")]
 
 
-def decode_values(values: Mapping[int, bytes], *, is_little_endian: bool = True) -> dict[int, str]:
+@dataclass(frozen=True, slots=True, repr=False)
+class Decoded:
+    """Values with their texts, kept so that the next object of a series is not decoded from the start."""
+
+    values: Mapping[int, bytes]
+    texts: Mapping[int, str]
+    is_little_endian: bool
+
+
+def decode_values(
+    values: Mapping[int, bytes], *, is_little_endian: bool = True, like: Decoded | None = None
+) -> dict[int, str]:
     """Decode what a walk kept, each by the VR of its tag: text as text, integers in decimal; bulk is left out.
 
-    Surrounding spaces go too where the VR says they mean nothing (PS3.5 §6.2).
+    Surrounding spaces go too where the VR says they mean nothing (PS3.5 §6.2). What `like` says in the same bytes is
+    taken from there.
     """
-    sets = character_sets(values.get(CHARACTER_SET))
+    known: Mapping[int, bytes] = {}
+    texts: Mapping[int, str] = {}
+    charset = values.get(CHARACTER_SET)
+    if like is not None and like.values.get(CHARACTER_SET) == charset and like.is_little_endian is is_little_endian:
+        known, texts = like.values, like.texts
+    sets = character_sets(charset)
     decoded = {}
     for tag, raw in values.items():
+        if known.get(tag) == raw:
+            if tag in texts:
+                decoded[tag] = texts[tag]
+            continue
         vr = _vr_of(tag)
         if vr in _INTEGERS:
             decoded[tag] = "\\".join(map(str, integers(raw, vr, is_little_endian=is_little_endian)))

@@ -19,7 +19,7 @@ from leadglass.dicom.part10 import encode_file_meta
 from leadglass.dicom.pixels import Ranges, frame_length_bits, frames
 from leadglass.dicom.structure import DatasetError, Structure
 from leadglass.dicom.syntaxes import transfer_syntax
-from leadglass.dicom.text import decode_values
+from leadglass.dicom.text import Decoded, decode_values
 from leadglass.errors import StorageError
 from leadglass.finding import Finding, Inspection
 from leadglass.gateway.decision import Forward, Hold, Reject, decide
@@ -87,6 +87,16 @@ class Rejected:
 Outcome = Archived | Held | Rejected
 
 
+class Bench:
+    """What the objects of one association share, in turn: the sealer's buffers, and what the last one said."""
+
+    __slots__ = ("last", "workspace")
+
+    def __init__(self) -> None:
+        self.workspace = Workspace()
+        self.last: Decoded | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Receiver:
     """Everything a reception needs; one for the whole hub."""
@@ -99,10 +109,10 @@ class Receiver:
     settling: Settling
     object_bytes_max: int = limits.OBJECT_BYTES_MAX
 
-    def begin(self, source: str, claim: Claim, workspace: Workspace | None = None) -> Reception:
+    def begin(self, source: str, claim: Claim, bench: Bench | None = None) -> Reception:
         """Begin an object that comes as a data set over DIMSE; raises StorageFull before anything is written.
 
-        A caller that receives many objects one after another passes the same workspace each time.
+        A caller that receives many objects one after another passes the same bench each time.
         """
         meta = encode_file_meta(
             sop_class_uid=claim.sop_class_uid,
@@ -112,13 +122,13 @@ class Receiver:
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
         )
         inspector = Inspector(transfer_syntax(claim.transfer_syntax_uid), dataset_offset=len(meta), keep=KEEP)
-        reception = Reception(self, source, inspector, claim, workspace)
+        reception = Reception(self, source, inspector, claim, bench or Bench())
         reception.seal(meta)
         return reception
 
     def begin_file(self, source: str) -> Reception:
         """Begin an object that comes as a whole Part 10 file (import, STOW-RS)."""
-        return Reception(self, source, FileInspector(keep=KEEP), None, None)
+        return Reception(self, source, FileInspector(keep=KEEP), None, Bench())
 
 
 class Reception:
@@ -130,12 +140,13 @@ class Reception:
         source: str,
         inspector: Inspector | FileInspector,
         claim: Claim | None,
-        workspace: Workspace | None,
+        bench: Bench,
     ) -> None:
         self._receiver = receiver
         self._source = source
         self._inspector = inspector
         self._claim = claim
+        self._bench = bench
         self._staging = receiver.blobs.stage()
         self._object_id = self._staging.object_id
         self._sealer = Sealer(
@@ -143,7 +154,7 @@ class Reception:
             data_key=receiver.random(32),
             salt=receiver.random(32),
             write=self._staging.write,
-            workspace=workspace,
+            workspace=bench.workspace,
             length_max=receiver.object_bytes_max,
         )
         self._length = 0
@@ -290,7 +301,9 @@ class Reception:
         values = self._inspector.values
         if len(values) != self._decoded_count:
             syntax = transfer_syntax(self._inspector.transfer_syntax_uid)
-            self._attributes = decode_values(values, is_little_endian=syntax.is_little_endian)
+            order = syntax.is_little_endian
+            self._attributes = decode_values(values, is_little_endian=order, like=self._bench.last)
+            self._bench.last = Decoded(dict(values), self._attributes, order)
             self._decoded_count = len(values)
         return self._attributes
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from leadglass.archive.envelope import Workspace
 from leadglass.audit import AuditKind
 from leadglass.dicom.association import (
     Aborted,
@@ -44,7 +43,7 @@ from leadglass.journeys import commit, find, hand_over
 from leadglass.journeys.desk import Desk
 from leadglass.journeys.identity import Claim
 from leadglass.journeys.ports import Caller, Wire
-from leadglass.journeys.receive import Archived, Held, Outcome, Reception, Rejected
+from leadglass.journeys.receive import Archived, Bench, Held, Outcome, Reception, Rejected
 
 _STATUS_HELD = 0xC1A0
 """Error: Cannot Understand (Cxxx), ours for "held": the hub keeps evidence, the sender keeps its object."""
@@ -126,7 +125,7 @@ class Session:
         self._node = node
         self._pending: _Pending | None = None
         self._reception: Reception | None = None
-        self._workspace: Workspace | None = None
+        self._bench: Bench | None = None
         self._refusal: int | None = None
         """Status owed to a store whose data set is being read to its end and thrown away."""
 
@@ -253,10 +252,10 @@ class Session:
             context.transfer_syntax,
             "" if command.uid_fault is None else command.uid_fault.message,
         )
-        if self._workspace is None:
-            self._workspace = Workspace()
+        if self._bench is None:
+            self._bench = Bench()
         try:
-            self._reception = self._desk.receiver.begin(self._node.name, claim, self._workspace)
+            self._reception = self._desk.receiver.begin(self._node.name, claim, self._bench)
         except StorageError as error:
             self._refuse(error)
 
