@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 from types import FrameType
+from typing import Final
+
+STOPPED: Final = 130
+"""The exit code of work that Ctrl-C ended: 128 and the number of SIGINT, as shells expect."""
 
 
 class Stop:

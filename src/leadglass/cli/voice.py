@@ -53,22 +53,40 @@ class Voice:
         title: str | None = None,
         width: int = _WIDE,
     ) -> None:
-        """Print a table, as wide as the terminal; where there is none, up to `width` characters, untruncated."""
+        """Print a table, as wide as the terminal; where there is none, up to `width` characters, untruncated.
+
+        Where the terminal is too narrow for the longest words, each row becomes a few lines.
+        """
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
         lines = [[shown(cell) for cell in row] for row in rows]
+        is_terminal = sys.stdout.isatty()
+        console = Console(
+            width=None if is_terminal else width, soft_wrap=False, highlight=False, no_color=not is_terminal
+        )
+        if _narrowest(columns, lines) > console.width:
+            self._records(columns, lines, title)
+            return
         table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
         for column in columns:
             table.add_column(column, overflow="fold")
         for line in lines:
             table.add_row(*(Text(cell) for cell in line))
-        is_terminal = sys.stdout.isatty()
-        Console(width=None if is_terminal else width, soft_wrap=False, highlight=False, no_color=not is_terminal).print(
-            table
-        )
+        console.print(table)
+
+    def _records(self, columns: Sequence[str], lines: Sequence[Sequence[str]], title: str | None) -> None:
+        """Print a row a paragraph, where a terminal is too narrow for a table whose UIDs can be copied whole."""
+        if title:
+            self.say(title)
+        widest = max(map(len, columns))
+        for line in lines:
+            self.say()
+            for column, cell in zip(columns, line, strict=True):
+                if cell:
+                    self.say(f"{column:<{widest}}  {cell}")
 
     def error(self, error: LeadglassError) -> None:
         """Tell what went wrong and what to do next."""
@@ -92,6 +110,17 @@ class Voice:
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(what, total=total)
             yield lambda amount: progress.advance(task, amount)
+
+
+def _narrowest(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> int:
+    """Give the width below which a table would break a word: a UID, an object id, a date."""
+    words = [[column, *(line[at] for line in lines)] for at, column in enumerate(columns)]
+    return sum(max((len(word) for cell in cells for word in cell.split()), default=0) + 2 for cells in words)
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Write a number with its noun: 1 object, 2 objects, 2 studies."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def shown(value: object) -> str:

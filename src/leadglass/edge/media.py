@@ -33,6 +33,22 @@ from leadglass.errors import LimitExceeded, PeerError, UsageError
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
+def require_media(paths: Iterable[Path]) -> None:
+    """Raise UsageError for a path that is not there, or is no file or folder: told before anything is read."""
+    for path in paths:
+        label = printable(str(path))
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            raise UsageError(f"{label} is not there: {error.strerror}.", hint="Check the path.") from None
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+            raise UsageError(
+                f"{label} is neither a file nor a folder.", hint="Mount the disc, then import the folder it appears in."
+            )
+        if not os.access(path, os.R_OK):
+            raise UsageError(f"{label} may not be read by this user.", hint="Check its permissions.")
+
+
 def walk_media(paths: Iterable[Path]) -> Iterator[Entry]:
     """Give every file under the paths: candidates, what is left out and why, and findings about the medium.
 

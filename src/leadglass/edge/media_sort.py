@@ -43,6 +43,11 @@ class Reason(StrEnum):
         """Say it to a person, with the next step where there is one."""
         return _SENTENCES[self]
 
+    @property
+    def may_be_image(self) -> bool:
+        """Tell whether an image may have been left out with it; an empty file is what a failed copy leaves."""
+        return self not in (Reason.NOT_DICOM, Reason.DIRECTORY, Reason.NOT_A_FILE)
+
 
 _SENTENCES = {
     Reason.NOT_DICOM: "Not a DICOM file.",

@@ -7,7 +7,7 @@ a full disk stops the import, because nothing after it could be kept.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -63,29 +63,34 @@ class Importer:
     """Take in the files of a medium, one by one.
 
     `settle` gives what was committed its place; whoever imports outside a running hub, which does that by itself,
-    passes it, for until then each object keeps a file open.
+    passes it, for until then each object keeps a file open. `is_stopping` is asked between files.
     """
 
     receiver: Receiver
     actor: str
     settle: Callable[[], object] = lambda: None
     source: str = IMPORT_SOURCE
+    is_stopping: Callable[[], bool] = lambda: False
 
-    def take(self, files: Iterable[Candidate]) -> Iterator[ImportLine]:
+    def take(self, files: Iterable[Candidate]) -> Generator[ImportLine]:
         """Receive each file and tell what became of it; the end of the import is recorded with its counts.
 
         Raises StorageFull or StorageError, after which nothing further is read.
         """
         fates: Counter[str] = Counter()
+        outcome = "stopped"
         try:
             for file in files:
+                if self.is_stopping():
+                    break
                 line = self._take(file)
                 fates[line.fate.value] += 1
                 if fates.total() % SETTLE_EVERY == 0:
                     self.settle()
                 yield line
+            outcome = "stopped" if self.is_stopping() else "done"
         finally:
-            self._record(fates)
+            self._record(fates, outcome)
             self.settle()
 
     def _take(self, file: Candidate) -> ImportLine:
@@ -104,14 +109,14 @@ class Importer:
             raise
         return _line(file.label, length_bytes, reception.finish())
 
-    def _record(self, fates: Mapping[str, int]) -> None:
+    def _record(self, fates: Mapping[str, int], outcome: str) -> None:
         self.receiver.catalogue.record(
             AuditEvent(
                 kind=AuditKind.IMPORTED,
                 at_us=self.receiver.clock.now_us(),
                 actor=self.actor,
                 subject=None,
-                outcome="done",
+                outcome=outcome,
                 detail=dict(fates),
             )
         )
