@@ -47,6 +47,10 @@ class AuditKind(StrEnum):
     LOGOUT = "logout"
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 -- the name of an event
     TOKEN_ISSUED = "token-issued"  # noqa: S105 -- the name of an event
+    ACCOUNT_ADDED = "account-added"
+    ACCOUNT_CHANGED = "account-changed"
+    ACCOUNT_REMOVED = "account-removed"
+    IDENTITY_RENEWED = "identity-renewed"
     STUDY_VIEWED = "study-viewed"
     POLICY_CHANGED = "policy-changed"
     SITE_CREATED = "site-created"

@@ -21,7 +21,7 @@ from leadglass.audit import AuditEvent, AuditKind
 from leadglass.config import render_default
 from leadglass.dicom.association import WireLimits
 from leadglass.edge import health, keystore
-from leadglass.edge.accounts import AccountFile, Role
+from leadglass.edge.accounts import AccountFile, Role, require_accounts
 from leadglass.edge.blobs import open_blobs
 from leadglass.edge.clock import SystemClock, system_random
 from leadglass.edge.database import SqlCatalogue
@@ -32,7 +32,7 @@ from leadglass.edge.keystore import Root
 from leadglass.edge.listener import Listener, ListenerLimits
 from leadglass.edge.policy_file import PolicyFile
 from leadglass.edge.sender import Sender
-from leadglass.edge.site import Identity, Site
+from leadglass.edge.site import Claim, Identity, Site
 from leadglass.edge.web import WebServer
 from leadglass.errors import LeadglassError
 from leadglass.journeys.commit import Committer
@@ -85,7 +85,7 @@ def create_site(
     site = Site.create(folder, settings)
     root = keystore.create(site.folder / "secrets", site.passphrase_path, system_random)
     Identity.create(site, root.password, now=datetime.now(UTC))
-    password = AccountFile(site.folder / "secrets/accounts.json").create(FIRST_ACCOUNT, Role.ADMIN)
+    password = AccountFile(site.accounts_path).create(FIRST_ACCOUNT, Role.ADMIN)
     with Hub(site, root, is_new=True) as hub:
         event = AuditEvent(AuditKind.SITE_CREATED, hub.clock.now_us(), "init", None, "created", {"name": name})
         hub.catalogue.record(event)
@@ -201,7 +201,7 @@ class Hub:
     def start(self, app: App | None = None) -> Running:
         """Open the doors and begin the work beside them; `app` answers at the web door, which stays closed without.
 
-        Raises UsageError when a port is taken.
+        Raises UsageError when a port is taken or the site is served already, ConfigurationError when it lacks a file.
         """
         return Running(self, app)
 
@@ -217,6 +217,10 @@ class Running:
         self._hub = hub
         dicom, web = hub.site.config.dicom, hub.site.config.web
         self._listeners: list[Listener] = []
+        hub.identity.require()
+        if app is not None and web.port is not None:
+            require_accounts(hub.site.accounts_path)
+        self._claim = Claim(hub.site)
         try:
             self._tls = None if dicom.tls_port is None else self._listen(dicom.tls_port, is_tls=True)
             self._plain = None if dicom.plain_port is None else self._listen(dicom.plain_port, is_tls=False)
@@ -226,6 +230,7 @@ class Running:
         except BaseException:
             for listener in self._listeners:
                 listener.close()
+            self._claim.release()
             raise
         self._jobs = [
             Job("deliver", lambda is_stopping: hub.forwarder.deliver_due(is_stopping=is_stopping),
@@ -271,6 +276,7 @@ class Running:
         hub = self._hub
         with suppress(LeadglassError):
             hub.catalogue.record(AuditEvent(AuditKind.HUB_STOPPED, hub.clock.now_us(), "hub", None, "stopped", {}))
+        self._claim.release()
 
     def _sign_head(self, _is_stopping: object) -> int:
         self._hub.catalogue.sign_ledger()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ from tests.cli.conftest import run
 from leadglass import errors
 from leadglass.cli import _VERBS, exit_code, main
 
-GROUPS = {"node": ("add", "list", "approve", "remove"), "quarantine": ("list", "why", "release", "discard"),
+GROUPS = {"node": ("add", "list", "approve", "remove"), "identity": ("show", "renew"),
+          "account": ("list", "add", "password", "role", "remove"), "quarantine": ("list", "why", "release", "discard"),
           "ledger": ("list", "verify")}  # fmt: skip
 EVERY = [(name,) for name in _VERBS if name not in GROUPS] + [(g, v) for g, vs in GROUPS.items() for v in vs]
 
@@ -107,3 +109,31 @@ def test_the_version_is_told() -> None:
 def test_json_is_one_object_on_one_line(site: Path) -> None:
     for verb in (("status",), ("find",), ("node", "list"), ("quarantine", "list"), ("ledger", "list")):
         assert isinstance(json.loads(run(*verb, "--json", "--site", site).out), dict)
+
+
+def program(*arguments: str | Path, stdout: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "leadglass.cli", *map(str, arguments)]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("verb", [("status",), ("find", "--json"), ("find",), ("--help",), ("find", "--help")])
+def test_a_full_disk_under_the_output_is_one_clear_error(site: Path, verb: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        ended = program(*verb, *(() if "--help" in verb else ("--site", site)), stdout=full.fileno())
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        "Error: The output cannot be written: No space left on device.",
+        "Next:  Free space where it goes, then run the command again.",
+    ]
+
+
+@pytest.mark.parametrize("verb", [("status",), ("find", "--help")])
+def test_a_reader_that_left_ends_the_output_silently(site: Path, verb: tuple[str, ...]) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    try:
+        ended = program(*verb, *(() if "--help" in verb else ("--site", site)), stdout=writes)
+    finally:
+        os.close(writes)
+    assert (ended.returncode, ended.stderr) == (141, "")

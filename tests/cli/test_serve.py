@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import run
 
+from leadglass.cli.place import opened
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_opens_its_doors_and_stops_cleanly(site: Path, number: signal.Signals) -> None:
@@ -42,3 +44,45 @@ def test_a_taken_port_is_a_set_up_error(tmp_path: Path) -> None:
         told = run("serve", "--site", tmp_path / "s")
     assert told.code == 2
     assert port in told.err
+
+
+@pytest.mark.parametrize("name", ["tls/server.pem", "secrets/server.key", "tls/ca.pem", "tls/trusted"])
+def test_a_missing_part_of_the_identity_is_told_before_a_door_opens(site: Path, name: str) -> None:
+    path = site / name
+    if path.is_dir():
+        path.rmdir()
+    else:
+        path.unlink()
+    told = run("serve", "--site", site)
+    assert told.code == 2
+    assert name in told.err
+    assert "Next:" in told.err
+    assert "https://" not in told.out
+    assert run("ledger", "list", "--limit", "1", "--json", "--site", site).json["entries"][0]["kind"] != "hub-started"
+
+
+@pytest.mark.parametrize("content", [None, "{}", "[]", "not JSON"])
+def test_accounts_nobody_can_log_in_with_are_told_before_a_door_opens(site: Path, content: str | None) -> None:
+    path = site / "secrets/accounts.json"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    told = run("serve", "--site", site)
+    assert told.code == 2
+    assert "accounts.json" in told.err
+    assert "leadglass account add" in told.err
+    assert "https://" not in told.out
+
+
+def test_a_second_serve_is_refused_and_other_verbs_work_beside_the_first(site: Path) -> None:
+    with opened(str(site)) as hub:
+        running = hub.start()
+        try:
+            told = run("serve", "--site", site)
+            assert told.code == 2
+            assert "served already" in told.err
+            assert run("status", "--site", site).code == 0
+            assert run("account", "password", "admin", "--site", site).code == 0
+        finally:
+            running.stop()
+        hub.start().stop()

@@ -1,22 +1,27 @@
 """The command line: one verb, one file; here only which verbs there are and what an error means for the exit code.
 
-0 fine · 1 findings, or refused · 2 usage or set-up error · 3 could not tell. A verb's module is imported when
-the verb is called, so that `leadglass --help` stays quick.
+0 fine · 1 findings, or refused · 2 usage or set-up error · 3 could not tell · 130 stopped by Ctrl-C. A verb's module
+is imported when the verb is called, so that `leadglass --help` stays quick.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
+from contextlib import suppress
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
+from leadglass.cli.signals import STOPPED
 from leadglass.cli.voice import Voice
 from leadglass.errors import LeadglassError, RemoteError, StorageError, UsageError
 
 FINE, FINDINGS, USAGE, COULD_NOT_TELL = 0, 1, 2, 3
+READER_LEFT = 128 + 13
+"""What a shell shows for a program that SIGPIPE ended, as `head` ends the one before it."""
 
 _VERBS: Final = {
     "init": ("init", "Create a site: keys, certificates, policy, first account."),
@@ -24,6 +29,8 @@ _VERBS: Final = {
     "status": ("status", "Tell what the site holds and what waits."),
     "doctor": ("doctor", "Check the site and say the next step for each problem."),
     "demo": ("demo", "Play a morning in a hospital on this machine."),
+    "identity": ("identity", "Show the site's certificates, or renew the server's."),
+    "account": ("account", "Add, list or remove the console's people; give a new password."),
     "node": ("node", "Add, list, approve or remove DICOM nodes."),
     "import": ("import_media", "Take in a file, folder, zip file or disc."),
     "find": ("find", "Search studies, series and images."),
@@ -72,15 +79,47 @@ class _Verbs(click.Group):
         except LeadglassError as error:
             voice.error(error)
             ctx.exit(exit_code(error))
-        except BrokenPipeError:
-            sys.stderr.close()  # the reader of our output has left, as `head` does
-            ctx.exit(FINE)
+        except KeyboardInterrupt:
+            voice.aside("Stopped at once. What was acknowledged is kept; `leadglass status` tells what there is.")
+            ctx.exit(STOPPED)
+        except OSError as error:
+            if not _is_of_output(error):
+                self._own_fault(ctx, voice)
+            _end_lost_output(ctx, error)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception:  # noqa: BLE001 -- our own bug; "1" would claim that something was found
-            traceback.print_exc()
-            voice.aside("This is a fault of Leadglass itself: please report it with the lines above.")
-            ctx.exit(COULD_NOT_TELL)
+            self._own_fault(ctx, voice)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)  # --help and --version are answered here, before any verb
+        except OSError as error:
+            _end_lost_output(ctx, error)
+
+    @staticmethod
+    def _own_fault(ctx: click.Context, voice: Voice) -> NoReturn:
+        traceback.print_exc()
+        voice.aside("This is a fault of Leadglass itself: please report it with the lines above.")
+        ctx.exit(COULD_NOT_TELL)
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Tell whether an error arose while something was printed: every other one arises below the command line."""
+    frames = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1].startswith(("click.", "rich.", "leadglass.cli."))
+
+
+def _end_lost_output(ctx: click.Context, error: OSError) -> NoReturn:
+    """Say once why the output ends, unless its reader chose to leave; let nothing more be written to it."""
+    is_left = isinstance(error, BrokenPipeError)
+    with suppress(OSError, ValueError):
+        if not is_left:
+            click.echo(f"Error: The output cannot be written: {error.strerror}.", err=True)
+            click.echo("Next:  Free space where it goes, then run the command again.", err=True)
+        # Python flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    ctx.exit(READER_LEFT if is_left else USAGE)
 
 
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -94,5 +133,5 @@ def main() -> None:
       leadglass init SITE         make a site of your own
       leadglass serve             run the site in this folder
 
-    Exit codes: 0 fine, 1 findings or refused, 2 usage or set-up error, 3 could not tell.
+    Exit codes: 0 fine, 1 findings or refused, 2 usage or set-up error, 3 could not tell, 130 stopped by Ctrl-C.
     """

@@ -13,6 +13,7 @@ is derived from the root key: the passphrase itself would be hardened less by PE
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -125,6 +126,11 @@ class Site:
         )
 
     @property
+    def accounts_path(self) -> Path:
+        """Give the file of the console's people."""
+        return self.folder / "secrets/accounts.json"
+
+    @property
     def certificate_path(self) -> Path:
         """Give the site's server certificate."""
         return self.folder / "tls/server.pem"
@@ -160,6 +166,28 @@ class Site:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+class Claim:
+    """The right to serve a site, which one process has at a time; it ends with the process, however that ends."""
+
+    def __init__(self, site: Site) -> None:
+        """Take it; raises UsageError when another process serves the site."""
+        self._folder = os.open(site.folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._folder)
+            raise UsageError(
+                f"The site in {site.folder} is served already, by another process.",
+                hint="Use that one, or stop it first; every other verb works beside it.",
+            ) from None
+
+    def release(self) -> None:
+        """Give it back; again is harmless."""
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
 
 
 class Identity:
@@ -225,6 +253,23 @@ class Identity:
             _replace(path, certificates.to_pem(certificate))
         return described
 
+    def require(self) -> None:
+        """Raise ConfigurationError naming the file of the identity that is missing or broken, and what to do."""
+        files = self._site.tls_files
+        backup = "Restore it from the last back-up of the site's folder."
+        hints = (
+            (files.authority, f"{backup} Nodes trust this very authority: a new one would shut them out."),
+            (files.certificate, "`leadglass identity renew` makes a new one."),
+            (files.key, "`leadglass identity renew` makes a new one."),
+        )
+        for path, hint in hints:
+            try:
+                path.read_bytes()
+            except OSError as error:
+                raise ConfigurationError(f"{path} cannot be read: {error.strerror}.", hint=hint) from None
+        for make in (self.server_context, self.client_context, self.web_context):
+            make()
+
     def server_context(self) -> ssl.SSLContext:
         """Give the context of the DICOM door (mutual TLS)."""
         return self._current("server", server_context)
@@ -249,8 +294,12 @@ class Identity:
     def _stamp(self) -> _Stamp:
         """Give what changes with the files: they are replaced by renaming. A few system calls for each connection."""
         trusted, certificate = self._site.trusted_path, self._site.certificate_path
-        seen = trusted.stat(), certificate.stat()
-        return tuple(sorted(os.listdir(trusted))), tuple((one.st_ino, one.st_mtime_ns) for one in seen)
+        try:
+            seen = trusted.stat(), certificate.stat()
+            return tuple(sorted(os.listdir(trusted))), tuple((one.st_ino, one.st_mtime_ns) for one in seen)
+        except OSError as error:
+            hint = "Restore it from the last back-up; for a lost certificate, `leadglass identity renew`."
+            raise ConfigurationError(f"{error.filename} cannot be read: {error.strerror}.", hint=hint) from None
 
     def _authority(self) -> Credentials:
         try:
