@@ -13,7 +13,12 @@ def test_send_reaches_another_site(leadglass: Verb, site: Path, tmp_path: Path) 
     """Two sites that trust each other's certificates: what one sends, the other archives."""
     other = tmp_path / "other"
     assert run("init", other, "--tls-port", "0", "--web-port", "off", "--ae", "OTHER").code == 0
-    assert run("node", "add", "LEADGLASS", "--certificate", site / "tls/server.pem", "--site", other).code == 0
+    assert (
+        run(
+            "node", "add", "LEADGLASS", "--host", "127.0.0.1", "--certificate", site / "tls/server.pem", "--site", other
+        ).code
+        == 0
+    )
     with opened(str(other)) as hub:
         running = hub.start()
         try:

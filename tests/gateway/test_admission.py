@@ -8,7 +8,7 @@ import pytest
 
 from leadglass.errors import ConfigurationError
 from leadglass.gateway.admission import Refusal, RefusalCode, Welcome, admit_association, checked_networks
-from leadglass.gateway.node import Node, NodeState
+from leadglass.gateway.node import Node, NodeState, is_reserved
 
 OURS = frozenset({"LEADGLASS", "OLDPACS"})
 CERTIFICATE, OTHER = "aa" * 32, "bb" * 32
@@ -108,3 +108,25 @@ def test_what_is_no_network_is_an_error_with_an_example(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         checked_networks([text])
     assert "10.1.2.0/24" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["IMPORT", "import", "CONSOLE", "web:admin", "WEB:X", "LEADGLASS", "OLDPACS"])
+def test_nobody_gets_in_under_a_name_of_the_site_itself(name: str) -> None:
+    """Even where such a node stands on record, and without being kept as a stranger to approve."""
+    assert is_reserved(name, OURS)
+    answer = admit_association(
+        node=replace(CT1, name=name),
+        calling=name,
+        called="LEADGLASS",
+        our_ae_titles=OURS,
+        address="10.1.2.3",
+        certificate_fingerprint=CERTIFICATE,
+        is_tls=True,
+    )
+    assert isinstance(answer, Refusal)
+    assert answer.code is RefusalCode.AE_MISMATCH
+
+
+@pytest.mark.parametrize("name", ["CT1", "IMPORTER", "WEB", "CONSOLE2", "MYLEADGLASS"])
+def test_other_names_are_free(name: str) -> None:
+    assert not is_reserved(name, OURS)

@@ -15,7 +15,7 @@ from typing import assert_never
 
 from leadglass import limits
 from leadglass.errors import ConfigurationError
-from leadglass.gateway.node import Node, NodeState
+from leadglass.gateway.node import Node, NodeState, is_reserved
 
 
 class RefusalCode(StrEnum):
@@ -78,6 +78,9 @@ def admit_association(
     if called not in our_ae_titles:
         ours = ", ".join(sorted(our_ae_titles))
         return _refuse(RefusalCode.CALLED_AE, f"{calling} asked for {called}; this hub is {ours}.")
+    if is_reserved(calling, our_ae_titles):
+        sentence = f"A caller at {address} said it is {calling}, which names this site or a source of its own."
+        return _refuse(RefusalCode.AE_MISMATCH, sentence)
     if node is None:
         next_step = "It waits for approval: leadglass node approve."
         return _refuse(RefusalCode.UNKNOWN_NODE, f"{calling} at {address} is not a node of this site. {next_step}")

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+RESERVED_NAMES: Final = frozenset({"IMPORT", "CONSOLE"})
+"""What records and the policy call the site's own sources (docs/spec/policy.md): no node may pass for one."""
+
+RESERVED_PREFIX: Final = "WEB:"
+"""Begins the source of objects posted over DICOMweb, whose account follows."""
+
+
+def is_reserved(name: str, our_ae_titles: Set[str]) -> bool:
+    """Tell whether an AE title names the site itself, or a source of its own, in whatever case."""
+    upper = name.upper()
+    return name in our_ae_titles or upper in RESERVED_NAMES or upper.startswith(RESERVED_PREFIX)
 
 
 class NodeState(StrEnum):
