@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import zipfile
 from pathlib import Path
 
+import pytest
 from pydicom.data import get_testdata_file
 from tests.cli.conftest import CT_STUDY, Verb
+
+from leadglass.journeys.retrieve import OpenedObject
 
 CT = Path(str(get_testdata_file("CT_small.dcm")))
 
@@ -35,3 +39,32 @@ def test_nothing_is_written_over(leadglass: Verb, tmp_path: Path) -> None:
     assert leadglass("export", CT_STUDY, "--zip", tmp_path / "there.zip").code == 2
     assert leadglass("export", CT_STUDY).code == 2
     assert leadglass("export", "1.2.3", tmp_path / "none").code == 1
+
+
+@pytest.mark.parametrize("is_zip", [False, True])
+def test_ctrl_c_leaves_whole_files_or_none(
+    leadglass: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_zip: bool
+) -> None:
+    """The file at work is finished; half a zip file is removed; exit code 130 and the next step."""
+    stream = OpenedObject.stream
+
+    def interrupted(self: OpenedObject) -> object:
+        signal.raise_signal(signal.SIGINT)
+        return stream(self)
+
+    monkeypatch.setattr(OpenedObject, "stream", interrupted)
+    target = tmp_path / "out"
+    told = leadglass("export", "--all", *(["--zip"] if is_zip else []), target)
+    assert told.code == 130
+    assert "Next:" in told.out
+    if is_zip:
+        assert not target.exists()
+    else:
+        assert "1 of 2 files" in told.out
+        assert [path.name for path in target.rglob("*") if path.is_file()] == ["000001.dcm"]
+
+
+def test_one_file_is_one_file(leadglass: Verb, tmp_path: Path) -> None:
+    told = leadglass("export", CT_STUDY, tmp_path / "out")
+    assert told.out.startswith("1 file, ")
+    assert "It is not encrypted" in told.out

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import CT_STUDY, Verb
+
+from leadglass.journeys.ports import ObjectRecord
+from leadglass.journeys.verify import Verifier
 
 
 def sealed(site: Path) -> list[Path]:
@@ -53,3 +57,30 @@ def test_it_is_recorded(leadglass: Verb) -> None:
 def test_one_or_all(leadglass: Verb) -> None:
     assert leadglass("verify").code == 2
     assert leadglass("verify", CT_STUDY, "--all").code == 2
+
+
+def test_a_discarded_object_is_no_alarm(leadglass: Verb) -> None:
+    held = leadglass("quarantine", "list", "--json").json["held"][0]["object"]
+    assert leadglass("verify", held).code == 0
+    assert leadglass("quarantine", "discard", held, "--reason", "Not ours").code == 0
+    told = leadglass("verify", held)
+    assert told.code == 0
+    assert told.out == "1 object discarded earlier: its bytes are gone, as they should be.\n"
+    told = leadglass("verify", "--all", "--json")
+    assert (told.code, told.json["checked"], told.json["faults"]) == (0, 2, [])
+
+
+def test_ctrl_c_ends_in_order_and_is_recorded(leadglass: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Verifier._read
+
+    def interrupted(self: Verifier, record: ObjectRecord) -> object:
+        signal.raise_signal(signal.SIGINT)
+        return read(self, record)
+
+    monkeypatch.setattr(Verifier, "_read", interrupted)
+    told = leadglass("verify", "--all")
+    assert told.code == 130
+    assert "1 object, " in told.out
+    assert "Stopped" in told.out
+    entry = leadglass("ledger", "list", "--limit", "1", "--json").json["entries"][0]
+    assert (entry["outcome"], entry["detail"]) == ("stopped", {"checked": 1, "faults": 0})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -93,21 +94,31 @@ def test_a_disk_that_cannot_be_read_is_no_answer(shelf: Shelf) -> None:
     assert line.fault is Fault.UNREADABLE
 
 
-def test_discarded_objects_whose_bytes_stayed(shelf: Shelf) -> None:
+def test_a_discarded_object_is_no_fault_unless_its_bytes_stayed(shelf: Shelf) -> None:
     (line,) = Importer(shelf.receiver, "anna", shelf.settling.settle).take([File("program", POLYGLOT)])
     assert line.object_id is not None
-    sealed = next((shelf.folder / "objects").rglob(line.object_id.hex())).read_bytes()
-    import os
-
+    held = shelf.catalogue.object(line.object_id)
+    path = next((shelf.folder / "objects").rglob(line.object_id.hex()))
+    sealed = path.read_bytes()
     Quarantine(shelf.archive, shelf.clock, os.urandom, shelf.settling, shelf.receiver.policy).discard(
         line.object_id, "anna", "Not ours"
     )
-    assert list(verifier(shelf).unknown([])) == []
+    discarded = shelf.catalogue.object(line.object_id)
+    for record in (discarded, held):  # looked up after, or listed before somebody else discarded it
+        (seen,) = verifier(shelf).check([record])
+        assert (seen.fault, seen.is_discarded) == (None, True)
+    assert list(verifier(shelf).unknown([line.object_id])) == []
+    path.write_bytes(sealed)
     assert [found.fault for found in verifier(shelf).unknown([line.object_id])] == [Fault.UNKNOWN]
-    assert sealed
+    assert [found.fault for found in verifier(shelf).check([discarded])] == [Fault.UNKNOWN]
 
 
 def test_it_is_recorded(shelf: Shelf) -> None:
     verifier(shelf).record(checked=2, faults=1)
     newest = shelf.catalogue.ledger(limit=1)[0]
     assert (newest.kind, newest.outcome, newest.detail) == ("verified", "faults", {"checked": 2, "faults": 1})
+
+
+def test_a_check_that_was_stopped_proves_nothing(shelf: Shelf) -> None:
+    verifier(shelf).record(checked=2, faults=0, is_whole=False)
+    assert shelf.catalogue.ledger(limit=1)[0].outcome == "stopped"

@@ -36,12 +36,13 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VerifyLine:
-    """One object looked at; `fault` is None when every byte is right."""
+    """One object looked at; `fault` is None when every byte is right, or when nothing of it should be there."""
 
     object_id: bytes
     length_bytes: int
     fault: Fault | None = None
     message: str = ""
+    is_discarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +56,50 @@ class Verifier:
     def check(self, records: Iterable[ObjectRecord]) -> Iterator[VerifyLine]:
         """Read each object whole, authenticate every byte, and compare it with its row."""
         for record in records:
+            if record.state is ObjectState.DISCARDED:
+                yield self._discarded(record.object_id)
+                continue
             fault, message = self._read(record)
+            if fault is Fault.MISSING and self._state(record.object_id) is ObjectState.DISCARDED:
+                yield self._discarded(record.object_id)  # by somebody, since the record was read
+                continue
             yield VerifyLine(record.object_id, record.length_bytes, fault, message)
 
     def unknown(self, stored: Iterable[bytes]) -> Iterator[VerifyLine]:
         """Give the sealed objects among `stored` that the catalogue does not know, or has discarded."""
-        catalogue = self.archive.catalogue
         for object_id in stored:
-            try:
-                state = catalogue.object(object_id).state
-            except NotFound:
+            state = self._state(object_id)
+            if state is None:
                 message = "No row of the catalogue belongs to this sealed object."
                 yield VerifyLine(object_id, 0, Fault.UNKNOWN, message)
-                continue
-            if state is ObjectState.DISCARDED:
-                yield VerifyLine(object_id, 0, Fault.UNKNOWN, "The object was discarded, but its bytes are still here.")
+            elif state is ObjectState.DISCARDED and (line := self._discarded(object_id)).fault is not None:
+                yield line
 
-    def record(self, *, checked: int, faults: int) -> None:
-        """Write down that the check was made and how it ended."""
+    def _state(self, object_id: bytes) -> ObjectState | None:
+        try:
+            return self.archive.catalogue.object(object_id).state
+        except NotFound:
+            return None
+
+    def _discarded(self, object_id: bytes) -> VerifyLine:
+        """Tell whether a discarded object is gone, as it should be."""
+        try:
+            self.archive.blobs.size(object_id)
+        except NotFound:
+            return VerifyLine(object_id, 0, is_discarded=True)
+        except StorageError as error:
+            return VerifyLine(object_id, 0, Fault.UNREADABLE, error.message)
+        return VerifyLine(object_id, 0, Fault.UNKNOWN, "The object was discarded, but its bytes are still here.")
+
+    def record(self, *, checked: int, faults: int, is_whole: bool = True) -> None:
+        """Write down that the check was made and how it ended; one that was stopped proves no soundness."""
         self.archive.catalogue.record(
             AuditEvent(
                 kind=AuditKind.VERIFIED,
                 at_us=self.clock.now_us(),
                 actor=self.actor,
                 subject=None,
-                outcome="faults" if faults else "sound",
+                outcome="faults" if faults else "sound" if is_whole else "stopped",
                 detail={"checked": checked, "faults": faults},
             )
         )
