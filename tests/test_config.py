@@ -93,6 +93,8 @@ def test_urls_are_told_from_folders() -> None:
         ("[dicom]\ntls_port = 65536", "dicom.tls_port", "off"),
         ("[dicom]\ntls_port = '2762'", "dicom.tls_port", "off"),
         ("[dicom]\ntls_port = 104\nplain_port = 104", "dicom.plain_port", "its own"),
+        ("[dicom]\ntls_port = 104\n[web]\nport = 104", "[dicom] tls_port", "its own"),
+        ('[dicom]\nhost = "0.0.0.0"\nplain_port = 104\n[web]\nport = 104', "[dicom] plain_port", "its own"),
         ("[web]\nport = -1", "web.port", "off"),
         ("[dicom.limits]\nassociations_max = 0", "dicom.limits.associations_max", "associations_max = 64"),
         ("[dicom.limits]\nassociations_max = 2.5", "dicom.limits.associations_max", "associations_max = 64"),
@@ -121,3 +123,9 @@ def test_broken_toml_names_the_file_and_the_line() -> None:
 def test_a_default_file_cannot_be_written_from_bad_values() -> None:
     with pytest.raises(ConfigurationError, match="ae_title"):
         render_default(ae_title="A\\B")
+
+
+def test_doors_on_different_addresses_may_share_a_port() -> None:
+    text = '[dicom]\nhost = "10.0.0.1"\ntls_port = 8443\n[web]\nhost = "10.0.0.2"'
+    assert parse_site(text).web.port == parse_site(text).dicom.tls_port
+    assert parse_site("[dicom]\ntls_port = 0\n[web]\nport = 0").web.port == 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from leadglass import limits
+from leadglass.errors import ConfigurationError
 from leadglass.table import OFF, Table, parse_toml, size_text
 
 Language = Literal["fr", "en"]
@@ -108,7 +109,20 @@ def parse_site(text: str) -> SiteConfig:
     )
     site.finish()
     root.finish()
+    _check_ports(config)
     return config
+
+
+def _check_ports(config: SiteConfig) -> None:
+    """Raise ConfigurationError where the console's door has the port of a DICOM door on the same address."""
+    dicom, web = config.dicom, config.web
+    hosts = {dicom.host, web.host}
+    meets = len(hosts) == 1 or hosts & {"0.0.0.0", "::"}  # noqa: S104 -- compared, not bound
+    if web.port and meets and web.port in (dicom.tls_port, dicom.plain_port):
+        name = "tls_port" if web.port == dicom.tls_port else "plain_port"
+        raise ConfigurationError(
+            f"[web] port and [dicom] {name} are both {web.port}.", hint="Give each door a port of its own, or off."
+        )
 
 
 def render_default(

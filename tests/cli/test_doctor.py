@@ -33,9 +33,9 @@ def test_each_problem_is_told_with_its_step(leadglass: Verb) -> None:
 def test_keys_that_do_not_open(leadglass: Verb, site: Path) -> None:
     (site / "secrets/passphrase").write_text("another\n")
     told = leadglass("doctor", "--json")
-    assert told.code == 1
+    assert told.code == 2
     assert [check["state"] for check in told.json["checks"]] == ["fail"]
-    assert told.json["checks"][0]["next_step"]
+    assert str(site / "secrets/passphrase") in told.json["checks"][0]["next_step"]
 
 
 def test_a_folder_others_may_read(leadglass: Verb, site: Path) -> None:
@@ -81,3 +81,14 @@ def test_a_damaged_database_is_never_ok(leadglass: Verb, site: Path, name: str) 
     assert told.code in (1, 3)
     seen = {check["name"]: check["state"] for check in told.json["checks"]}
     assert seen.get(name, seen.get("keys")) != "ok"
+
+
+@pytest.mark.parametrize("name", ["tls/server.pem", "secrets/server.key", "tls/ca.pem", "secrets/accounts.json"])
+def test_a_site_that_cannot_be_served_is_a_set_up_fault(leadglass: Verb, site: Path, name: str) -> None:
+    (site / name).unlink()
+    told = leadglass("doctor", "--json")
+    assert told.code == 2
+    failed = [check for check in told.json["checks"] if check["name"] in ("identity", "accounts")]
+    assert [check["state"] for check in failed] == ["fail"]
+    assert name in failed[0]["detail"]
+    assert failed[0]["next_step"]

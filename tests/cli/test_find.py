@@ -19,6 +19,10 @@ from tests.cli.conftest import CT_STUDY, Verb
         (("--date", "2004-01-01..2004-02-01"), 1),
         (("--date", "20040119"), 1),
         (("--date", "..1999-01-01"), 0),
+        (("--date", "20040101-20040201"), 1),
+        (("--date", "2004-02-01.."), 1),
+        (("--modality", "ct"), 1),
+        (("--study", f"{CT_STUDY},1.2.3"), 1),
         (("--level", "series", "--modality", "CT"), 1),
         (("--level", "image", "--study", CT_STUDY), 1),
     ],
@@ -45,3 +49,30 @@ def test_a_cut_answer_says_so(leadglass: Verb) -> None:
 def test_a_table_for_a_person_and_a_word_for_nothing(leadglass: Verb) -> None:
     assert CT_STUDY in leadglass("find").out
     assert "Nothing matches" in leadglass("find", "--id", "NOBODY").out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--date", "yesterday"),
+        ("--date", "2026-02-30"),
+        ("--date", "20261301"),
+        ("--date", "2026"),
+        ("--date", ".."),
+        ("--date", "-"),
+        ("--date", "2026-01-31..2026-01-01"),
+        ("--date", "2026-01-01..soon"),
+        ("--study", "MARTIN"),
+        ("--study", "1..2"),
+        ("--study", "1.2."),
+        ("--study", "1." * 40 + "1"),
+        ("--series", "1.2.x"),
+        ("--modality", "C-T"),
+        ("--modality", ","),
+    ],
+)
+def test_nonsense_is_a_usage_error_that_says_what_is_expected(leadglass: Verb, arguments: tuple[str, ...]) -> None:
+    told = leadglass("find", *arguments)
+    assert told.code == 2
+    assert arguments[0] in told.err
+    assert "Next:" in told.err

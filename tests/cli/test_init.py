@@ -6,6 +6,7 @@ import re
 import stat
 from pathlib import Path
 
+import pytest
 from tests.cli.conftest import run
 
 
@@ -36,4 +37,19 @@ def test_init_writes_over_nothing(site: Path) -> None:
 def test_a_wrong_ae_title_makes_nothing(tmp_path: Path) -> None:
     told = run("init", tmp_path / "site", "--ae", "far too long for a title")
     assert told.code == 2
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.parametrize(
+    "ports",
+    [
+        ("--tls-port", "4000", "--web-port", "4000"),
+        ("--plain-port", "8443"),
+        ("--plain-port", "2762"),
+    ],
+)
+def test_two_doors_cannot_share_a_port(tmp_path: Path, ports: tuple[str, ...]) -> None:
+    told = run("init", tmp_path / "site", *ports)
+    assert told.code == 2
+    assert "Next:" in told.err
     assert not (tmp_path / "site").exists()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from leadglass.cli.voice import Voice, iso, moment, shown, size
+import pytest
+
+from leadglass.cli.voice import Voice, counted, iso, moment, shown, size
 from leadglass.errors import UsageError
 
 
@@ -40,3 +42,25 @@ def test_a_table_keeps_every_character_where_there_is_no_terminal(capsys) -> Non
     out = capsys.readouterr().out
     assert uid in out
     assert "[bold]text" in out
+
+
+def test_a_terminal_too_narrow_for_a_table_shows_each_row_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 80 columns a UID stays one word that can be copied, and no line is longer than the terminal."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    uid = "1.2." + "3" * 60
+    Voice().table(("Patient", "Study Instance UID", "Date"), [("MARTIN^ANNE", uid, "20260131"), ("", uid, "")])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 88
+    assert f"Study Instance UID  {uid}" in lines
+    assert "Patient             MARTIN^ANNE" in lines
+    assert sum("Patient" in line for line in lines) == 1
+    Voice().table(("A", "B"), [("one two " * 20, "x")])
+    assert "A" in capsys.readouterr().out.splitlines()[1]
+
+
+def test_numbers_agree_with_their_nouns() -> None:
+    assert [counted(n, "object") for n in (0, 1, 2)] == ["0 objects", "1 object", "2 objects"]
+    assert counted(2, "study", "studies") == "2 studies"

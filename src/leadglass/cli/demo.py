@@ -15,6 +15,7 @@ from leadglass.cli.voice import Voice, verb
 if TYPE_CHECKING:
     from leadglass.cli.morning.play import HeldObject, Step
     from leadglass.cli.morning.words import Words
+    from leadglass.wiring import Created
 
 
 _TABLE_WIDTH = 120
@@ -51,12 +52,14 @@ def command(voice: Voice, once: bool, port_base: int | None, language: str) -> N
                 url = f"https://localhost:{running.web_port}/"
                 is_fine = all(step.is_as_promised for step in steps)
                 if voice.is_json:
-                    voice.json(_json(steps, morning.held, url, created.account, created.one_time_password))
+                    console = None if once else _console(url, created)
+                    voice.json(_json(steps, morning.held, console))
                 else:
                     _tell(voice, texts, steps, morning.held)
-                    voice.say(told(texts, "console", {"url": url}))
-                    numbers = {"account": created.account, "password": created.one_time_password}
-                    voice.say(told(texts, "password", numbers))
+                    if not once:  # the site of `--once` is gone when this is read
+                        voice.say(told(texts, "console", {"url": url}))
+                        numbers = {"account": created.account, "password": created.one_time_password}
+                        voice.say(told(texts, "password", numbers))
                     voice.say(told(texts, "failed" if not is_fine else "stop" if not once else "fine", {}))
                     sys.stdout.flush()
                 if not once:
@@ -80,12 +83,16 @@ def _tell(voice: Voice, texts: Words, steps: list[Step], held: list[HeldObject])
     voice.table(texts["columns"], rows, title=told(texts, "title", {}), width=_TABLE_WIDTH)
 
 
-def _json(steps: list[Step], held: list[HeldObject], url: str, account: str, password: str) -> dict[str, object]:
+def _console(url: str, created: Created) -> dict[str, str]:
+    return {"url": url, "account": created.account, "one_time_password": created.one_time_password}
+
+
+def _json(steps: list[Step], held: list[HeldObject], console: dict[str, str] | None) -> dict[str, object]:
     return {
         "as_promised": all(step.is_as_promised for step in steps),
         "steps": [
             {"step": s.name, "as_promised": s.is_as_promised, "problems": list(s.problems), **s.numbers} for s in steps
         ],
         "held": [{"source": one.source, "reason": one.reason} for one in held],
-        "console": {"url": url, "account": account, "one_time_password": password},
+        "console": console,
     }

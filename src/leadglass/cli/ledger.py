@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from leadglass.cli.place import opened
-from leadglass.cli.voice import Voice, iso, moment, verb
+from leadglass.cli.voice import Voice, counted, iso, moment, verb
 
 
 @click.group("ledger", short_help="Read and check the record of everything that happened.")
@@ -63,7 +63,7 @@ def verify(voice: Voice, site: str | None) -> None:
     if voice.is_json:
         voice.json({"verified": True, "entries": count})
     else:
-        voice.say(f"The ledger is whole: {count} entries, none changed, none missing.")
+        voice.say(f"The ledger is whole: {counted(count, 'entry', 'entries')}, none changed, none missing.")
 
 
 command.add_command(list_entries)

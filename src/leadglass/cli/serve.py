@@ -9,7 +9,7 @@ import click
 
 from leadglass.cli.place import opened
 from leadglass.cli.signals import until_stopped
-from leadglass.cli.voice import Voice, verb
+from leadglass.cli.voice import Voice, counted, verb
 
 
 @verb("serve", example="leadglass serve --site /srv/leadglass")
@@ -46,10 +46,8 @@ def command(voice: Voice, site: str | None) -> None:
                 if running.web_port is not None:
                     voice.say(f"Console and DICOMweb:  https://{web.host}:{running.web_port}/")
                 if recovered.removed or recovered.promoted or recovered.restored:
-                    voice.say(
-                        f"After the last stop: {recovered.promoted + recovered.restored} acknowledged objects put in "
-                        f"their place, {recovered.removed} unfinished ones removed."
-                    )
+                    kept = counted(recovered.promoted + recovered.restored, "acknowledged object")
+                    voice.say(f"After the last stop: {kept} put in place, {recovered.removed} unfinished removed.")
                 voice.say("Ctrl-C stops.")
             sys.stdout.flush()
             stopped.wait()

@@ -8,7 +8,7 @@ import click
 
 from leadglass.cli.place import opened
 from leadglass.cli.selection import named_records
-from leadglass.cli.voice import Json, Voice, findings_json, iso, moment, size, verb
+from leadglass.cli.voice import Json, Voice, counted, findings_json, iso, moment, size, verb
 
 if TYPE_CHECKING:
     from leadglass.journeys.ports import Delivery, LedgerLine, ObjectRecord
@@ -41,7 +41,8 @@ def command(voice: Voice, site: str | None, name: str) -> None:
         studies = len({record.study_instance_uid for record in records})
         series = len({record.series_instance_uid for record in records})
         total = sum(record.length_bytes for record in records)
-        voice.say(f"{len(records)} objects in {series} series of {studies} study, {size(total)}.")
+        of = counted(studies, "study", "studies")
+        voice.say(f"{counted(len(records), 'object')} in {series} series of {of}, {size(total)}.")
     for one in told:
         _tell(voice, *one)
     if len(records) > len(told):

@@ -44,6 +44,7 @@ def command(voice: Voice, site: str | None) -> None:
     if problem:
         voice.say(f"policy.toml on the disk is not in force: {problem}")
     if pending:
-        voice.say(f"Next: `leadglass node list`; {', '.join(pending[:5])} wait for approval.")
+        wait = "waits" if len(pending) == 1 else "wait"
+        voice.say(f"Next: `leadglass node list`; {', '.join(pending[:5])} {wait} for approval.")
     if counts.get("held") or counts.get("conflict"):
         voice.say("Next: `leadglass quarantine list` shows what is held.")

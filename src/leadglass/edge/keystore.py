@@ -72,14 +72,15 @@ def open_root(folder: Path, passphrase_file: Path) -> Root:
         salt, check = bytes.fromhex(parameters["salt"]), str(parameters["check"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
-            f"{PARAMETERS_FILE} is missing, or is not what `leadglass init` wrote.", hint="Restore it from a backup."
+            f"{folder / PARAMETERS_FILE} is missing, or is not what `leadglass init` wrote.",
+            hint="Restore it from a backup.",
         ) from error
     if not (8 <= numbers[0] <= 1 << 22 and 1 <= numbers[1] <= 100 and 1 <= numbers[2] <= 64):
         raise ConfigurationError(f"{PARAMETERS_FILE} asks for unreasonable work.", hint="Restore it from a backup.")
     key = _stretch(passphrase, salt, *numbers)
     if not hmac.compare_digest(_check(key), check):
         raise ConfigurationError(
-            "The passphrase does not open this site.", hint=f"Put the right one into {passphrase_file.name}."
+            "The passphrase does not open this site.", hint=f"Put the right one into {passphrase_file}."
         )
     return Root(key)
 
