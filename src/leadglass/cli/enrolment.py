@@ -43,6 +43,7 @@ def put(hub: Hub, node: Node, actor: str, kind: AuditKind = AuditKind.NODE_ADDED
         "node": node.name,
         "host": node.host,
         "port": node.port,
+        "addresses": ",".join(node.addresses) or "anywhere",
         "may": ",".join(sorted(node.permissions)),
     }
     if node.plaintext:

@@ -85,12 +85,11 @@ def add(
         return
     voice.say(f"{name} is a node of this site and may {may}, calling from {', '.join(networks) or 'anywhere'}{origin}.")
     if target is not None:
+        door = f"on port {dicom.tls_port}" if dicom.tls_port else "on the port that `leadglass serve` prints"
         voice.say(
             f"For the device, in {target}: node.pem (certificate), node.key (private key), ca.pem (our authority)."
         )
-        voice.say(
-            f"Next: import them there; it calls {ae_title} on port {dicom.tls_port} with TLS. Then delete the folder."
-        )
+        voice.say(f"Next: import them there; it calls {ae_title} {door} with TLS. Then delete the folder.")
     if plaintext and dicom.plain_port is None:
         voice.say("Next: the plain port is closed; set [dicom] plain_port in leadglass.toml and restart.")
 

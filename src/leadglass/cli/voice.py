@@ -115,7 +115,7 @@ class Voice:
 def _narrowest(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> int:
     """Give the width below which a table would break a word: a UID, an object id, a date."""
     words = [[column, *(line[at] for line in lines)] for at, column in enumerate(columns)]
-    return sum(max((len(word) for cell in cells for word in cell.split()), default=0) + 2 for cells in words)
+    return sum(max((len(word) for cell in cells for word in cell.split()), default=0) + 3 for cells in words)
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
