@@ -15,7 +15,7 @@ from leadglass.dicom.syntaxes import (
     STORAGE_SOP_CLASSES,
     transfer_syntax,
 )
-from leadglass.dicom.user_information import OperationsWindow, RoleSelection, UserInformation
+from leadglass.dicom.user_information import ExtendedNegotiation, OperationsWindow, RoleSelection, UserInformation
 from leadglass.dicom.values import UID
 from leadglass.gateway.node import Permission
 
@@ -35,6 +35,12 @@ MOVE_CLASSES = frozenset({PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE})
 GET_CLASSES = frozenset({PATIENT_ROOT_GET, STUDY_ROOT_GET})
 
 UNCOMPRESSED = (EXPLICIT_LITTLE.uid, IMPLICIT_LITTLE.uid, EXPLICIT_BIG.uid)
+_ARCHIVE = bytes([2, 0, 3, 0, 0, 0])
+"""Storage level 2 (every attribute is kept), signature level 3 (bit by bit), no coercion (PS3.4 table B.3-2)."""
+_QUERY = bytes([1, 0, 0, 0, 0, 0])
+"""Relational queries, nothing else: no date-time matching, no fuzzy names (PS3.4 table C.5-1)."""
+_RETRIEVAL = bytes([0, 0])
+"""Neither relational nor enhanced retrieval (PS3.4 tables C.5-3, C.5-4)."""
 _STANDARD_ROOT = "1.2.840.10008."
 
 
@@ -85,8 +91,29 @@ def negotiate(
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
             operations_window=None if window is None else _window(window, fetches=_fetches(request, answered)),
             role_selections=tuple(answered_roles.values()),
+            extended_negotiations=_extended(request, answered),
         ),
     )
+
+
+def _extended(request: AssociateRequest, answered: list[AnsweredContext]) -> tuple[ExtendedNegotiation, ...]:
+    """Say what the hub does of what a caller asked for, where the service has words for it, in as many bytes."""
+    ids = {answer.context_id for answer in answered if answer.result is ContextResult.ACCEPTANCE}
+    accepted = {context.abstract_syntax for context in request.contexts if context.context_id in ids}
+    given: dict[UID, ExtendedNegotiation] = {}
+    for asked in request.user_information.extended_negotiations:
+        uid, length = asked.sop_class_uid, len(asked.application_information)
+        if uid in accepted and uid not in given and length:
+            if uid in QUERY_CLASSES:
+                ours = _QUERY
+            elif uid in MOVE_CLASSES or uid in GET_CLASSES:
+                ours = _RETRIEVAL
+            elif is_storage_class(uid) and length >= len(_ARCHIVE):
+                ours = _ARCHIVE
+            else:
+                continue
+            given[uid] = ExtendedNegotiation(uid, ours[:length])
+    return tuple(given.values())
 
 
 def _fetches(request: AssociateRequest, answered: list[AnsweredContext]) -> bool:
