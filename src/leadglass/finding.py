@@ -26,6 +26,8 @@ class Finding:
 
     `offset` and `length` are bytes of the Part 10 file (preamble = 0) where the evidence lies, or None.
     `element` is a tag path such as "(0008,0018)" or "(0040,0275)[0].(0040,0007)". `claim` never holds patient data.
+    `id` is stable. `claim` is one English sentence whose shape is fixed and whose blanks are values: it is sealed with
+    the object, and the console recognises the shape to say it in other languages (`console/messages/phrases.toml`).
     """
 
     id: str

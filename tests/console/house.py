@@ -264,12 +264,16 @@ def furnished() -> PaperHouse:
         "LG-PRE-001",
         "preamble",
         Severity.HIGH,
-        "The preamble holds a Windows program header.",
+        "The file begins like a Windows program (MZ).",
         0,
         128,
         control="DCM-INSPECT",
     )
-    house.hold(sample("MR_small_RLE.dcm"), "A program hides in the preamble.", finding)
+    house.hold(
+        sample("MR_small_RLE.dcm"),
+        'The file begins like a Windows program (MZ) (byte 0). Route "Everything" holds malicious objects.',
+        finding,
+    )
     house.node_rows["CT1"] = Node(
         "CT1",
         NodeState.APPROVED,
@@ -295,7 +299,10 @@ def services(house: PaperHouse, accounts: AccountFile, decoder: object) -> Servi
         decoder=decoder,
         clock=house,
         site=SiteFacts(name="Hôpital d’essai", language="en"),
-        checks=lambda: [Check("keys", "ok", "the passphrase opens the root key"), Check("disk", "warn", "12 % free")],
+        checks=lambda: [
+            Check("database", "ok", "Sound: studies 3, archived 5."),
+            Check("disk", "warn", "8.0 GiB free beyond the reserve.", "Free space on the site's disk."),
+        ],
     )
 
 

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from leadglass.console.desk import DeskPages
-from leadglass.console.door import Door, failed, status_of
+from leadglass.console.door import Door, failed
 from leadglass.console.entrance import Entrance
 from leadglass.console.guard import Guard
 from leadglass.console.journal import Journal
@@ -39,18 +39,14 @@ def create_app(services: Services) -> Starlette:
 
     async def page_failed(request: Request, error: Exception) -> Response:
         """Answer an error as a page to people and as a line to programs."""
-        if request.url.path.startswith("/dicom-web") or "/frames/" in request.url.path:
+        if request.url.path.startswith("/dicom-web"):
             if isinstance(error, LeadglassError):
                 return await failed(request, error)
             assert isinstance(error, HTTPException)
             return PlainTextResponse(error.detail, error.status_code, error.headers)
-        if isinstance(error, HTTPException):
-            if error.status_code == 303:
-                return Response(None, 303, error.headers)
-            return pages.render(request, "error.html", {"status": error.status_code}, error.status_code)
-        assert isinstance(error, LeadglassError)
-        status = status_of(error)
-        return pages.render(request, "error.html", {"status": status}, status)
+        if isinstance(error, HTTPException) and error.status_code == 303:
+            return Response(None, 303, error.headers)
+        return pages.failed(request, error)
 
     return Starlette(
         routes=[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
@@ -13,15 +12,14 @@ from leadglass.audit import AuditKind
 from leadglass.console.journal import Journal
 from leadglass.console.services import Opened, Services
 from leadglass.console.sessions import Session
+from leadglass.console.statuses import log_failure, status_of
 from leadglass.dicom.values import UID
-from leadglass.edge.decoder import DecoderError
-from leadglass.errors import LeadglassError, LimitExceeded, NotFound, PeerError, Refused, StorageFull
+from leadglass.errors import LeadglassError, NotFound
 from leadglass.journeys.ports import ObjectRecord, ObjectState
 
 __all__ = ["Door", "allowed", "failed", "path_uids"]
 
 _PATH_TAGS = {"study": 0x0020000D, "series": 0x0020000E, "instance": 0x00080018}
-_LOG = logging.getLogger(__name__)
 
 
 def allowed(request: Request, *, admin: bool = False) -> Session:
@@ -77,28 +75,10 @@ class Door:
         self.journal.note(AuditKind.RETRIEVED, session.account.name, "sent", detail)
 
 
-def status_of(error: LeadglassError) -> int:
-    """Give the HTTP status that says who can fix it."""
-    match error:
-        case LimitExceeded():
-            return 413
-        case PeerError():
-            return 406 if error.code == "pixel-data" else 400
-        case NotFound():
-            return 404
-        case Refused():
-            return 403
-        case StorageFull():
-            return 507
-        case _:
-            return 500
-
-
 async def failed(_request: Request, error: Exception) -> Response:
     """Answer an error of the house in its own words; nothing of a library's text leaves."""
     assert isinstance(error, LeadglassError)
     status = status_of(error)
-    if status == 500 and not isinstance(error, DecoderError):
-        _LOG.error("%s: %s", type(error).__name__, error.message)
+    log_failure(error, status)
     text = f"{error.message} {error.hint}".strip()
     return Response(text, status, media_type="text/plain; charset=utf-8")

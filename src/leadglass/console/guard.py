@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import cookie_parser
+from starlette.requests import Request, cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leadglass.audit import AuditKind
 from leadglass.console.journal import Journal
+from leadglass.console.messages import Words, language_of, words
 from leadglass.console.services import AccountStore
 from leadglass.console.sessions import LoginGate, Session, SessionTable
 
@@ -74,12 +75,12 @@ class Guard:
             await send(message)
 
         if scope["method"] not in _SAFE and not _is_own(headers):
-            refusal = PlainTextResponse("This request comes from another site.", 403)
+            refusal = PlainTextResponse(_speak(scope)("error.other_site"), 403)
             await refusal(scope, receive, guarded)
             return
         session, refusal_status = await self._who(scope, headers)
         if refusal_status == 429:
-            await PlainTextResponse("Too many wrong passwords; wait five minutes.", 429)(scope, receive, guarded)
+            await PlainTextResponse(_speak(scope)("error.s429"), 429)(scope, receive, guarded)
             return
         scope.setdefault("state", {})["session"] = session
         await self._app(scope, receive, guarded)
@@ -114,6 +115,11 @@ class Guard:
             await run_in_threadpool(self._journal.note, AuditKind.LOGIN_FAILED, name[:64], "refused", detail)
             return None, 401
         return Session(account), 200
+
+
+def _speak(scope: Scope) -> Words:
+    """Give the visitor's words; programs that name no language get English."""
+    return words(language_of(Request(scope), "en"))
 
 
 def _is_own(headers: Headers) -> bool:

@@ -9,6 +9,9 @@ from importlib.resources import files
 
 from starlette.requests import Request
 
+from leadglass.console.numerals import Count, typeset
+from leadglass.console.phrases import Said, say_all
+
 __all__ = ["LANGUAGES", "LANGUAGE_COOKIE", "Words", "language_of", "words"]
 
 LANGUAGES = ("fr", "en")
@@ -18,7 +21,9 @@ LANGUAGE_COOKIE = "leadglass-language"
 def _load(language: str) -> Mapping[str, str]:
     text = files("leadglass.console").joinpath(f"messages/{language}.toml").read_text(encoding="utf-8")
     return {
-        f"{section}.{key}": value for section, entries in tomllib.loads(text).items() for key, value in entries.items()
+        f"{section}.{key}": typeset(value, language)
+        for section, entries in tomllib.loads(text).items()
+        for key, value in entries.items()
     }
 
 
@@ -30,12 +35,26 @@ class Words:
     table: Mapping[str, str]
 
     def __call__(self, key: str, **values: object) -> str:
-        """Give a sentence with its values filled in."""
-        return self.table[key].format(**values)
+        """Give a sentence with its values filled in; a whole number chooses the form of the noun beside it."""
+        return self.table[key].format(**self._counted(values))
 
-    def known(self, section: str, key: str) -> str:
+    def has(self, section: str, key: str) -> bool:
+        """Tell whether there is a word for a code."""
+        return f"{section}.{key}" in self.table
+
+    def known(self, section: str, key: str, **values: object) -> str:
         """Give the word for a code, or the code itself where there is no word for it."""
-        return self.table.get(f"{section}.{key}", key)
+        found = self.table.get(f"{section}.{key}")
+        return key if found is None else found.format(**self._counted(values))
+
+    def said(self, text: str) -> Said:
+        """Say a text that a room below made in English."""
+        return say_all(self.language, text)
+
+    def _counted(self, values: Mapping[str, object]) -> dict[str, object]:
+        return {
+            name: Count(value, self.language) if isinstance(value, int) else value for name, value in values.items()
+        }
 
 
 _WORDS = {language: Words(language, _load(language)) for language in LANGUAGES}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,11 +18,18 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from leadglass.console.attributes import date_words, person_words
 from leadglass.console.messages import Words, language_of, words
+from leadglass.console.numerals import moment_words, number_words, size_words
 from leadglass.console.services import SiteFacts
 from leadglass.console.sessions import Session
+from leadglass.console.statuses import log_failure, status_of
+from leadglass.errors import LeadglassError
 from leadglass.limits import FORM_BYTES_MAX
 
-__all__ = ["Pages", "checked_form", "page_session"]
+__all__ = ["Pages", "checked_form", "page_session", "see"]
+
+_SENTENCES = frozenset({"reason", "error"})
+_LISTS = frozenset({"permissions", "may"})
+"""Keys of a ledger entry's detail whose values are sentences, or lists of words."""
 
 
 def page_session(request: Request, *, admin: bool = False) -> Session:
@@ -59,18 +68,29 @@ def _template(name: str) -> str | None:
         return None
 
 
-def _moment(microseconds: int, language: str) -> str:
-    moment = datetime.fromtimestamp(microseconds / 1_000_000, UTC)
-    return moment.strftime("%d/%m/%Y %H:%M:%S UTC" if language == "fr" else "%Y-%m-%d %H:%M:%S UTC")
+def _moment(microseconds: int, language: str) -> Markup:
+    """Write a moment so that the browser can put its own time in its place; UTC stays in the title."""
+    text = moment_words(microseconds, language)
+    stamp = datetime.fromtimestamp(microseconds / 1_000_000, UTC).isoformat(timespec="seconds")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(stamp, text, text)
 
 
-def _size(length_bytes: int, language: str) -> str:
-    units = ("o", "Kio", "Mio", "Gio", "Tio") if language == "fr" else ("B", "KiB", "MiB", "GiB", "TiB")
-    value, unit = float(length_bytes), 0
-    while value >= 1024 and unit < len(units) - 1:
-        value, unit = value / 1024, unit + 1
-    text = f"{value:.0f}" if unit == 0 or value >= 100 else f"{value:.1f}"
-    return f"{text.replace('.', ',') if language == 'fr' else text} {units[unit]}"
+def _told(speak: Words, text: str) -> Markup:
+    """Write a sentence of a room below in the visitor's language; what has no words in it is marked as English."""
+    said = speak.said(text)
+    if said.is_known or not text:
+        return Markup.escape(said.text)
+    return Markup('<span lang="en">{}</span>').format(said.text)
+
+
+def _detail(speak: Words, key: str, value: object) -> Markup:
+    """Write one value of a ledger entry's detail."""
+    if key in _SENTENCES:
+        return Markup.escape(speak.said(str(value)).text)  # a person's own words among them: no language is claimed
+    if key == "length" and isinstance(value, int):
+        return Markup.escape(size_words(value, speak.language))
+    words_apart = re.split("([ ,]+)", str(value)) if key in _LISTS else [str(value)]
+    return Markup.escape("".join(speak.known("value", word) for word in words_apart))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +126,10 @@ class Pages:
         in_language: dict[str, Callable[..., str]] = {
             "day": lambda text: date_words(text, speak.language),
             "moment": lambda us: _moment(us, speak.language),
-            "size": lambda length: _size(length, speak.language),
+            "size": lambda length: size_words(length, speak.language),
+            "number": lambda number: number_words(number, speak.language),
+            "told": lambda text: _told(speak, text),
+            "detail": lambda key, value: _detail(speak, key, value),
         }
         text = self.environment.get_template(template).render(
             {
@@ -120,6 +143,37 @@ class Pages:
             }
         )
         return HTMLResponse(text, status, headers={"Vary": "Accept-Language, Cookie"})
+
+    def failed(self, request: Request, error: Exception) -> Response:
+        """Say an error in the visitor's words, with its next step and the way back; a script gets one line."""
+        speak = self.words(request)
+        if isinstance(error, LeadglassError):
+            status, message, hint = status_of(error), error.message, error.hint
+            log_failure(error, status)
+        else:
+            assert isinstance(error, HTTPException)
+            status, message, hint = error.status_code, error.detail, ""
+        told, advice = speak.said(message), speak.said(hint)
+        if "/frames/" in request.url.path:
+            text = told.text if told.is_known else speak("viewer.no_picture")
+            return Response(text, status, media_type="text/plain; charset=utf-8")
+        values: dict[str, object] = {
+            "status": status,
+            "message": told.text if told.is_known else "",
+            "hint": advice.text if advice.is_known else "",
+            "back": _way_back(request),
+        }
+        return self.render(request, "error.html", values, status)
+
+
+def _way_back(request: Request) -> str:
+    """Give the page a refused form came from; for anything else, the first page."""
+    path = request.url.path
+    if request.method != "POST":
+        return "/"
+    if path.startswith("/nodes/"):
+        return "/nodes"
+    return path if path == "/password" or path.startswith("/held/") else "/"
 
 
 def see(path: str) -> Response:

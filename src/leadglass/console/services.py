@@ -118,11 +118,13 @@ class SiteFacts:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the system page, as `leadglass doctor` says it. `state` is ok, warn or fail."""
+    """One line of the system page, as `leadglass doctor` says it. `state` is ok, warn, fail or unknown."""
 
     name: str
     state: str
     detail: str
+    step: str = ""
+    """What to do, empty where there is nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from leadglass.console.door import Door
 from leadglass.console.page import Pages, page_session
+from leadglass.console.pictures import tile_of
 from leadglass.console.searches import Level, records
 from leadglass.dicom.values import UID
 from leadglass.errors import NotFound, PeerError
@@ -65,6 +66,8 @@ class SeriesView:
     modality: str
     description: str
     instances: tuple[tuple[str, int], ...]
+    tile: str = ""
+    """What stands where objects without a picture would have one (`pictures.py`); empty for pictures."""
 
     @property
     def pictures(self) -> int:
@@ -94,7 +97,12 @@ def series_of(found: Sequence[ObjectRecord]) -> list[SeriesView]:
         instances = tuple((r.sop_instance_uid, max(1, _whole(r.attributes, _FRAMES, 1))) for r in members)
         out.append(
             SeriesView(
-                uid, text.get(_SERIES_NUMBER, ""), text.get(_MODALITY, ""), text.get(_SERIES_TEXT, ""), instances
+                uid,
+                text.get(_SERIES_NUMBER, ""),
+                text.get(_MODALITY, ""),
+                text.get(_SERIES_TEXT, ""),
+                instances,
+                tile_of(record.sop_class_uid for record in members),
             )
         )
     return sorted(out, key=lambda s: (int(s.number) if s.number.strip().lstrip("-").isdecimal() else 0, s.uid))
@@ -146,10 +154,12 @@ class StudyPages:
         self._door.journal.looked(session.account.name, uid, "study")
         first = everything[0]
         findings = sum(1 for r in everything if any(f.severity >= Severity.MEDIUM for f in r.findings))
+        series = series_of(found)
         values: dict[str, object] = {
             "uid": uid,
             "text": {name: first.attributes.get(tag, "") for name, tag in _TEXTS.items()},
-            "series": series_of(found),
+            "series": series,
+            "has_pictures": any(not one.tile for one in series),
             "held": [*held, *conflicts],
             "steps": self._life_line(found, len(held), len(conflicts), findings),
             "nodes": self._sent_to(found),
@@ -192,7 +202,8 @@ class StudyPages:
             raise NotFound("The archive has no such study.")
         self._door.journal.looked(session.account.name, uid, "viewer")
         series = series_of(found)
-        chosen = request.query_params.get("series", "")
+        first = next((one.uid for one in series if not one.tile), "")
+        chosen = request.query_params.get("series", first)
         data = [{"uid": s.uid, "instances": [[sop, frames] for sop, frames in s.instances]} for s in series]
         values: dict[str, object] = {
             "uid": uid,

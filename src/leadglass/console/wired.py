@@ -34,6 +34,6 @@ def console_of(hub: Hub, tls_port: int | None, plain_port: int | None) -> Starle
             decoder=hub.decoder,
             clock=hub.clock,
             site=facts,
-            checks=lambda: [Check(c.name, c.state.value, c.detail) for c in hub.checks()],
+            checks=lambda: [Check(c.name, c.state.value, c.detail, c.step) for c in hub.checks()],
         )
     )

@@ -1,3 +1,5 @@
+import { localise } from "/static/page.js";
+
 // The studies list: search from three characters after 400 ms, and rows that follow the archive.
 const box = document.querySelector("#q");
 const rows = document.querySelector("#rows");
@@ -18,6 +20,7 @@ async function refresh() {
     const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (!rows.querySelector("table") !== !parsed.querySelector("table") && text.length < 3) { location.reload(); return; }
     rows.replaceChildren(...parsed.body.childNodes);
+    localise(rows);
   } catch (error) {
     if (error.name !== "AbortError") lamp?.classList.remove("on");
   }

@@ -102,7 +102,6 @@ function choose(uid) {
 }
 
 for (const button of document.querySelectorAll("[data-series]")) button.addEventListener("click", () => choose(button.dataset.series));
-for (const image of document.querySelectorAll(".series img")) image.addEventListener("error", () => { image.hidden = true; });
 slider.addEventListener("input", () => show(Number(slider.value)));
 glass.addEventListener("wheel", (event) => { event.preventDefault(); show(at + Math.sign(event.deltaY)); }, { passive: false });
 
