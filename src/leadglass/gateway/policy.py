@@ -2,6 +2,7 @@
 
 The first route that matches an object decides about it; an object that matches none is held. Nothing is skipped:
 one wrong key anywhere refuses the whole file, because a rule that silently does nothing lets traffic through.
+A running hub reads a changed file again and keeps the last good one while the new one is wrong (`edge/policy_file.py`).
 Matchers compare names and lists; there is no expression to evaluate. `docs/spec/policy.md` is the specification.
 """
 
@@ -42,7 +43,8 @@ class Action(IntEnum):
     FORWARD = 0
     """Archive it and send it to the route's destinations."""
     HOLD = 1
-    """Seal it under the quarantine key until a person decides; the sender is told that it was not archived."""
+    """Seal it under the quarantine key until a person decides; C-STORE answers C1A0H, never success, for only what is
+    archived is the hub's to keep."""
     REJECT = 2
     """Refuse it with a DICOM status and keep nothing but the record."""
 
