@@ -205,6 +205,7 @@ class PaperHouse:
         self.decisions.append(("discard", actor, reason))
 
     decisions: list[tuple[str, str, str]] = field(default_factory=list)
+    aborted: list[str] = field(default_factory=list)
 
     # receiver
     def begin_file(self, source: str) -> PaperArrival:
@@ -232,6 +233,7 @@ class PaperArrival:
 
     def abort(self, reason: str, findings: tuple[Finding, ...] = ()) -> None:
         self._data.clear()
+        self._house.aborted.append(reason)
 
 
 def sample(name: str) -> bytes:

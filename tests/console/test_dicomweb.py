@@ -145,6 +145,46 @@ def test_a_bad_part_fails_alone(ada: TestClient) -> None:
     assert ada.post("/dicom-web/studies", content=body, headers=headers).status_code == 409
 
 
+def test_an_object_of_another_study_is_refused_before_it_is_archived(ada: TestClient, house: PaperHouse) -> None:
+    data = sample("liver_1frame.dcm")
+    theirs = pydicom.dcmread(io.BytesIO(data))
+    before = len(house.records)
+    body, headers = body_of(data)
+    wrong = ada.post("/dicom-web/studies/1.2.3.4", content=body, headers=headers)
+    (failure,) = wrong.json()["00081198"]["Value"]
+    assert wrong.status_code == 409 and failure["00081197"]["Value"] == [0xA900]
+    assert failure["00081155"]["Value"] == [theirs.SOPInstanceUID]
+    assert failure["00081150"]["Value"] == [theirs.SOPClassUID]
+    assert len(house.records) == before and theirs.SOPInstanceUID not in house.records
+    assert house.aborted == ["The object belongs to another study than the address it was sent to."]
+
+
+def test_an_object_of_no_study_is_refused_at_the_address_of_one(ada: TestClient, house: PaperHouse) -> None:
+    dataset = pydicom.dcmread(io.BytesIO(sample("liver_1frame.dcm")))
+    del dataset.StudyInstanceUID
+    out = io.BytesIO()
+    dataset.save_as(out)
+    for data, reason in ((out.getvalue(), 0xA900), (b"no DICOM", 0xC000)):
+        body, headers = body_of(data)
+        answer = ada.post("/dicom-web/studies/1.2.3.4", content=body, headers=headers)
+        (failure,) = answer.json()["00081198"]["Value"]
+        assert failure["00081197"]["Value"] == [reason]
+    assert len(house.aborted) == 2
+
+
+def test_an_object_of_the_study_is_stored_at_its_address_beside_one_that_is_not(
+    ada: TestClient, house: PaperHouse
+) -> None:
+    own, other = sample("liver_1frame.dcm"), sample("SC_rgb_jpeg_dcmtk.dcm")
+    study = pydicom.dcmread(io.BytesIO(own)).StudyInstanceUID
+    body, headers = body_of(other, own)
+    answer = ada.post(f"/dicom-web/studies/{study}", content=body, headers=headers)
+    assert answer.status_code == 202
+    assert len(answer.json()["00081199"]["Value"]) == len(answer.json()["00081198"]["Value"]) == 1
+    assert pydicom.dcmread(io.BytesIO(own)).SOPInstanceUID in house.records
+    assert pydicom.dcmread(io.BytesIO(other)).SOPInstanceUID not in house.records
+
+
 def test_a_cut_request_stores_nothing_more(ada: TestClient, house: PaperHouse) -> None:
     body, headers = body_of(sample("SC_rgb_jpeg_dcmtk.dcm"))
     before = len(house.records)

@@ -1,7 +1,9 @@
 """STOW-RS (PS3.18 §10.5): objects come in through the same door as those of a modality, part by part.
 
-Memory is bounded by one chunk; nothing is acknowledged before it is durable. A held object is safe but not visible:
-it is reported as failed with 0124H (refused: not authorised) so that no sender deletes its copy.
+Memory is bounded by one chunk; nothing is acknowledged before it is durable. An object sent to the address of a study
+it does not belong to is refused before it is archived: its own walk tells its study a few kilobytes in. A held object
+is safe but not visible: it is reported as failed with 0124H (refused: not authorised) so that no sender deletes its
+copy.
 """
 
 from __future__ import annotations
@@ -17,11 +19,16 @@ from leadglass.console.door import Door, allowed, path_uids
 from leadglass.console.multipart import MultipartReader, PartBegins, PartEnds, Piece, media_type
 from leadglass.console.services import Arriving
 from leadglass.errors import LeadglassError, PeerError, StorageFull
+from leadglass.malware.anatomy import FileInspector
 
 __all__ = ["Storing"]
 
 _CHUNK_BYTES = 1 << 20
 _CANNOT_UNDERSTAND, _OUT_OF_RESOURCES, _PROCESSING, _NOT_AUTHORISED = 0xC000, 0xA700, 0x0110, 0x0124
+_DOES_NOT_MATCH = 0xA900
+"""Error: the data set does not match (PS3.18 annex I.2.2, A9xxH): here not the study of the address."""
+
+_SOP_CLASS, _SOP_INSTANCE, _STUDY = 0x00080016, 0x00080018, 0x0020000D
 
 
 @dataclass(slots=True)
@@ -30,13 +37,51 @@ class _Result:
     failed: list[tuple[str, str, int]] = field(default_factory=list)
 
 
+class _OtherStudyError(LeadglassError):
+    """The object is not of the study whose address it was sent to."""
+
+
+class _StudyWatch:
+    """Read an object as it passes, up to its study: it is known before the pixels, and before anything is archived."""
+
+    def __init__(self, study: str) -> None:
+        self._study = study
+        self._inspector = FileInspector(keep=frozenset({_SOP_CLASS, _SOP_INSTANCE, _STUDY}))
+
+    @property
+    def reference(self) -> tuple[str, str]:
+        """Give the SOP class and instance, empty where they have not passed."""
+        return self._text(_SOP_CLASS), self._text(_SOP_INSTANCE)
+
+    def look(self, data: bytes, *, is_last: bool = False) -> None:
+        """Take the next bytes; raises once the study is known to be another, or never comes."""
+        if not self._inspector.is_done_with_header:
+            self._inspector.feed(data)
+        if is_last:
+            self._inspector.finish()
+        is_told = _STUDY in self._inspector.values or self._inspector.is_done_with_header
+        if (is_told or is_last) and self._text(_STUDY) != self._study:
+            if is_last and self._inspector.meta is None:
+                raise PeerError("This is no DICOM file.", code="not-dicom", clause="PS3.10 §7.1")
+            raise _OtherStudyError("The object belongs to another study than the address it was sent to.")
+
+    def _text(self, tag: int) -> str:
+        return self._inspector.values.get(tag, b"").decode("latin-1").strip("\0 ")
+
+
 class _Part:
     """One object of the request: pieces are gathered to a chunk before they cross to a worker thread."""
 
-    def __init__(self, arriving: Arriving) -> None:
+    def __init__(self, arriving: Arriving, watch: _StudyWatch | None) -> None:
         self._arriving = arriving
+        self._watch = watch
         self._held = bytearray()
         self.error: LeadglassError | None = None
+
+    @property
+    def reference(self) -> tuple[str, str]:
+        """Give the SOP class and instance as far as they were read."""
+        return ("", "") if self._watch is None else self._watch.reference
 
     async def feed(self, data: bytes) -> None:
         """Take a piece; after an error the rest of the part is read and dropped."""
@@ -46,18 +91,24 @@ class _Part:
         if len(self._held) >= _CHUNK_BYTES:
             await self._pass_on()
 
-    async def _pass_on(self) -> None:
+    async def _pass_on(self, *, is_last: bool = False) -> None:
         data, self._held = bytes(self._held), bytearray()
         try:
-            await run_in_threadpool(self._arriving.feed, data)
+            await run_in_threadpool(self._take, data, is_last)
         except LeadglassError as error:
             self.error = error
             await self.abort(error.message)
 
+    def _take(self, data: bytes, is_last: bool) -> None:
+        if self._watch is not None:
+            self._watch.look(data, is_last=is_last)
+        if data:
+            self._arriving.feed(data)
+
     async def finish(self) -> object:
         """End the part; gives the receiver's outcome. Raises what went wrong."""
-        if self.error is None and self._held:
-            await self._pass_on()
+        if self.error is None:
+            await self._pass_on(is_last=True)
         if self.error is not None:
             raise self.error
         return await run_in_threadpool(self._arriving.finish)
@@ -76,7 +127,7 @@ class Storing:
     async def store(self, request: Request) -> Response:
         """Store the parts of a request; the answer names each object and what became of it."""
         session = allowed(request, admin=True)
-        uids = path_uids(request)
+        study = path_uids(request).get(_STUDY, "")
         kind, parameters = media_type(request.headers.get("content-type", ""))
         if (
             kind != "multipart/related"
@@ -90,13 +141,14 @@ class Storing:
             async for data in request.stream():
                 for event in reader.feed(data):
                     if isinstance(event, PartBegins):
-                        part = _Part(await run_in_threadpool(self._door.services.receiver.begin_file, source))
+                        watch = _StudyWatch(study) if study else None
+                        part = _Part(await run_in_threadpool(self._door.services.receiver.begin_file, source), watch)
                         _check_part(event)
                     elif isinstance(event, Piece) and part is not None:
                         await part.feed(event.data)
                     elif isinstance(event, PartEnds) and part is not None:
                         ending, part = part, None
-                        await self._end(ending, uids.get(0x0020000D, ""), result)
+                        await self._end(ending, result)
         finally:
             if part is not None and part.error is None:
                 await part.abort("The request ended before the object did.")
@@ -106,33 +158,33 @@ class Storing:
             raise PeerError("The request holds no object.", code="multipart", clause="PS3.18 §10.5")
         return self._response(request, result)
 
-    async def _end(self, part: _Part, study: str, result: _Result) -> None:
+    async def _end(self, part: _Part, result: _Result) -> None:
         from leadglass.journeys.receive import Archived, Held, Rejected
 
         try:
             outcome = await part.finish()
         except StorageFull:
-            result.failed.append(("", "", _OUT_OF_RESOURCES))
+            result.failed.append((*part.reference, _OUT_OF_RESOURCES))
+            return
+        except _OtherStudyError:
+            result.failed.append((*part.reference, _DOES_NOT_MATCH))
             return
         except LeadglassError:
-            result.failed.append(("", "", _CANNOT_UNDERSTAND))
+            result.failed.append((*part.reference, _CANNOT_UNDERSTAND))
             return
         match outcome:
             case Archived(object_id=object_id):
                 record = await run_in_threadpool(self._door.services.catalogue.object, object_id)
                 where = f"studies/{record.study_instance_uid}/series/{record.series_instance_uid}"
                 url = f"{where}/instances/{record.sop_instance_uid}"
-                if study and record.study_instance_uid != study:
-                    result.failed.append((record.sop_class_uid, record.sop_instance_uid, _PROCESSING))
-                else:
-                    result.stored.append((record.sop_class_uid, record.sop_instance_uid, url))
+                result.stored.append((record.sop_class_uid, record.sop_instance_uid, url))
             case Held(object_id=object_id):
                 record = await run_in_threadpool(self._door.services.catalogue.object, object_id)
                 result.failed.append((record.sop_class_uid, record.sop_instance_uid, _NOT_AUTHORISED))
             case Rejected(status=status):
-                result.failed.append(("", "", status))
+                result.failed.append((*part.reference, status))
             case _:
-                result.failed.append(("", "", _PROCESSING))
+                result.failed.append((*part.reference, _PROCESSING))
 
     def _response(self, request: Request, result: _Result) -> Response:
         base = self._door.base(request)
