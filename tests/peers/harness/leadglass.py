@@ -100,7 +100,9 @@ class Site:
             may,
             "--to",
             str(folder),
-            *(["--plaintext", "--address", "127.0.0.0/8"] if plaintext else []),
+            "--address",
+            "127.0.0.0/8",
+            *(["--plaintext"] if plaintext else []),
         )
         return credentials_in(folder)
 
