@@ -117,7 +117,9 @@ def program(*arguments: str | Path, stdout: int) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-@pytest.mark.parametrize("verb", [("status",), ("find", "--json"), ("find",), ("--help",), ("find", "--help")])
+@pytest.mark.parametrize(
+    "verb", [("status",), ("find", "--json"), ("find",), ("--help",), ("find", "--help"), ("show", "--json", "1.2")]
+)
 def test_a_full_disk_under_the_output_is_one_clear_error(site: Path, verb: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:
         ended = program(*verb, *(() if "--help" in verb else ("--site", site)), stdout=full.fileno())

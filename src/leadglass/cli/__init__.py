@@ -75,10 +75,11 @@ class _Verbs(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         voice = ctx.ensure_object(Voice)
         try:
-            return super().invoke(ctx)
-        except LeadglassError as error:
-            voice.error(error)
-            ctx.exit(exit_code(error))
+            try:
+                return super().invoke(ctx)
+            except LeadglassError as error:
+                voice.error(error)  # may meet a full disk in its turn
+                ctx.exit(exit_code(error))
         except KeyboardInterrupt:
             voice.aside("Stopped at once. What was acknowledged is kept; `leadglass status` tells what there is.")
             ctx.exit(STOPPED)
