@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import re
 import socket
 import threading
 import time
@@ -150,4 +151,39 @@ def test_window_and_keys_change_the_picture(
     expect(one.locator("#window")).to_have_text(before or "")
     PICTURES.mkdir(parents=True, exist_ok=True)
     one.screenshot(path=PICTURES / "console.png")
+    assert complaints == []
+
+
+def test_moments_are_local_and_objects_without_a_picture_have_a_tile(
+    address: str, house: PaperHouse, tmp_path: Path
+) -> None:
+    complaints: list[str] = []
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        one = browser.new_page(ignore_https_errors=True, locale="fr-FR", timezone_id="Europe/Paris")
+        one.set_default_timeout(15_000)
+        one.on("pageerror", lambda e: complaints.append(str(e)))
+        expect = playwright.expect
+        one.goto(address)
+        one.fill("#name", "ada")
+        one.fill("#password", "a long sentence of glass")
+        one.click("button.primary")
+        moment = one.locator("time").first
+        expect(moment).to_have_text(re.compile(r"^21/09/2026 16:13:\d\d$"))
+        assert "14:13:" in str(moment.get_attribute("title")) and "UTC" in str(moment.get_attribute("title"))
+        broken = next(r for r in house.records.values() if r.transfer_syntax_uid == "1.2.840.10008.1.2.4.51")
+        house.files[broken.object_id] = house.files[broken.object_id][:2000]
+        one.goto(f"{address}/studies/{broken.study_instance_uid}")
+        expect(one.locator(".thumb.blank")).to_have_text("pas d’image")
+        plan = next(r for r in house.records.values() if r.sop_class_uid.endswith("481.5"))
+        one.goto(f"{address}/studies/{plan.study_instance_uid}")
+        expect(one.locator(".thumb.blank").first).to_have_text("Plan de traitement")
+        scan = next(r for r in house.records.values() if r.attributes[0x00080060] == "CT")
+        one.goto(f"{address}/studies/{scan.study_instance_uid}/viewer")
+        expect(one.locator("#window")).to_have_text(re.compile(r"^C -?[\d,]+ +L [\d,]+ UH$"))
+        for name, path in (("held", f"/held/{next(iter(house.held_objects)).hex()}"), ("ledger", "/ledger"),
+                           ("system", "/system"), ("study", f"/studies/{plan.study_instance_uid}")):  # fmt: skip
+            one.goto(address + path)
+            one.screenshot(path=tmp_path / f"{name}.png")
+        browser.close()
     assert complaints == []

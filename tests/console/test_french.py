@@ -155,7 +155,7 @@ def test_moments_carry_utc_for_the_browser_to_localise(ada: TestClient) -> None:
 def test_objects_without_a_picture_have_a_labelled_tile(ada: TestClient, house: PaperHouse) -> None:
     record = next(r for r in house.records.values() if r.sop_class_uid.endswith("481.5"))
     page = ada.get(f"/studies/{record.study_instance_uid}", headers={"Accept-Language": "fr"}).text
-    tiles = re.findall(r'<span class="thumb none">([^<]+)</span>', page)
+    tiles = re.findall(r'<span class="thumb blank">([^<]+)</span>', page)
     assert "Plan de traitement" in tiles
     assert f"/series/{record.series_instance_uid}/thumbnail" not in page
     for one in house.records.values():

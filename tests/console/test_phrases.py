@@ -132,6 +132,11 @@ def test_numbers_choose_their_noun(language: str, number: int, said: str) -> Non
     assert text is not None and text.startswith(said)
 
 
+def test_decimals_and_dates_are_written_as_french_writes_them() -> None:
+    assert say("fr", "8.5 GiB free beyond the reserve.") == "8,5 Gio libres au-delà de la réserve."
+    assert say("fr", "server.pem expires on 2026-03-09.") == "server.pem expire le 09/03/2026."
+
+
 POLICY = parse_policy("""
 [[route]]
 name = "CT. and more"

@@ -5,8 +5,9 @@ Reasons, findings and refusals are made, sealed and printed as English sentences
 French, and in English where a page says it better than the record (one and many). Recognising the shape gives the
 values back, so that what was sealed years ago is read in either language.
 
-A blank is `{name}` (any text), `{name:n}` (a number), `{name:d}` (digits, shown as they are), `{name:date}`
-(2026-03-01), `{name:any}` (a sentence, or any text) or `{name:SECTION}`, a phrase of that section or nothing.
+A blank is `{name}` (any text), `{name:n}` (a number), `{name:d}` (digits, shown as they are), `{name:decimal}` (1.5),
+`{name:date}` (2026-03-01), `{name:any}` (a sentence, or any text) or `{name:SECTION}`, a phrase of that section of the
+file or nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +32,14 @@ _LENGTH_MAX: Final = 2000
 
 _SEGMENTS_MAX: Final = 16
 _ENDS: Final = re.compile(r"(?<=\.) (?=[^\s(])")
-_PATTERNS: Final = {"n": r"\d+", "d": r"\d+", "date": r"\d{4}-\d\d-\d\d", "any": r".+?", "": r".+?"}
+_PATTERNS: Final = {
+    "n": r"\d+",
+    "d": r"\d+",
+    "decimal": r"\d+\.\d+",
+    "date": r"\d{4}-\d\d-\d\d",
+    "any": r".+?",
+    "": r".+?",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,8 @@ def _values(language: str, phrase: Phrase, found: Mapping[str, str]) -> dict[str
                 values[name] = Count(int(text), language)
             case "date":
                 values[name] = date_words(text.replace("-", ""), language)
+            case "decimal":
+                values[name] = text.replace(".", ",") if language == "fr" else text
             case "" | "d":
                 values[name] = text
             case "any":

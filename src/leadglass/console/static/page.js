@@ -16,7 +16,7 @@ export function localise(root) {
 // A picture that cannot be made becomes a labelled tile.
 export function tile(image) {
   const label = document.createElement("span");
-  label.className = `${image.className} none`.trim();
+  label.className = `${image.className} blank`.trim();
   label.textContent = image.dataset.none;
   image.replaceWith(label);
 }

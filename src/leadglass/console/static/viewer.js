@@ -81,15 +81,22 @@ function draw() {
       if (flip) grey = 255 - grey;
       out[i] = 0xff000000 | (grey << 16) | (grey << 8) | grey;
     }
-    label.window.textContent = `C ${round(level.centre)}  W ${round(level.width)} ${picture.unit}`;
+    label.window.textContent = `C ${number(level.centre)}  ${french ? "L" : "W"} ${number(level.width)} ${unit()}`;
   }
   context.putImageData(image, 0, 0);
   label.size.textContent = `${columns} × ${rows}`;
   root.dataset.drawn = String(Number(root.dataset.drawn ?? 0) + 1);
 }
 
-function round(value) {
-  return Math.abs(value) >= 100 ? Math.round(value) : Math.round(value * 100) / 100;
+const french = document.documentElement.lang === "fr";
+
+function number(value) {
+  const text = String(Math.abs(value) >= 100 ? Math.round(value) : Math.round(value * 100) / 100);
+  return french ? text.replace(".", ",") : text;
+}
+
+function unit() {
+  return french && picture.unit === "HU" ? "UH" : picture.unit;
 }
 
 function choose(uid) {
@@ -132,7 +139,7 @@ glass.addEventListener("pointermove", (event) => {
     const x = Math.floor((event.clientX - box.left - (box.width - picture.columns * scale) / 2) / scale);
     const y = Math.floor((event.clientY - box.top - (box.height - picture.rows * scale) / 2) / scale);
     const inside = x >= 0 && y >= 0 && x < picture.columns && y < picture.rows;
-    label.value.textContent = inside ? `${x}, ${y}: ${round(picture.values[y * picture.columns + x] * picture.slope + picture.intercept)} ${picture.unit}` : "";
+    label.value.textContent = inside ? `${x}, ${y}: ${number(picture.values[y * picture.columns + x] * picture.slope + picture.intercept)} ${unit()}` : "";
   }
 });
 for (const name of ["pointerup", "pointercancel"]) glass.addEventListener(name, () => { drag = null; });
