@@ -1,6 +1,6 @@
 """Nothing lost: the hub killed with SIGKILL at random moments under four senders, then held to its promises.
 
-python -m benches.loss [--kills 200] [--seed 1] [--minutes 10]
+python -m benches.loss [--kills 200] [--seed 1] [--minutes 40]
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=10.0, help="no more kills after that")
+    parser.add_argument("--minutes", type=float, default=40.0, help="no more kills after that")
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
