@@ -186,3 +186,8 @@ def test_what_nobody_made_stays_as_it_is() -> None:
     said = say_all("fr", "I looked at it. Fine by me.")
     assert (said.text, said.is_known) == ("I looked at it. Fine by me.", False)
     assert say_all("fr", "x" * 100_000).text == "x" * 100_000
+
+
+@pytest.mark.parametrize("text", ["Answering: " + "web, " * 390 + "web.", "Empty." + " (byte 1)" * 200, ", " * 990])
+def test_a_text_made_to_nest_costs_no_page(text: str) -> None:
+    assert say_all("fr", text).text == text

@@ -31,6 +31,9 @@ _LENGTH_MAX: Final = 2000
 """Longer texts are nobody's sentence; reading them costs a page its speed."""
 
 _SEGMENTS_MAX: Final = 16
+_DEPTH_MAX: Final = 40
+"""Phrases inside phrases; a list of doors or counts takes one level an entry."""
+
 _ENDS: Final = re.compile(r"(?<=\.) (?=[^\s(])")
 _PATTERNS: Final = {
     "n": r"\d+",
@@ -65,15 +68,19 @@ def phrases(section: str) -> Mapping[str, Phrase]:
     return _BOOK[section]
 
 
-@lru_cache(maxsize=8192)
 def say(language: str, text: str, section: str = SENTENCE) -> str | None:
     """Say one phrase in a language; None where its shape is not in the section."""
-    if len(text) > _LENGTH_MAX:
+    return _say(language, text, section, 0)
+
+
+@lru_cache(maxsize=8192)
+def _say(language: str, text: str, section: str, depth: int) -> str | None:
+    if len(text) > _LENGTH_MAX or depth > _DEPTH_MAX:
         return None
     bare = text.rstrip(". ")
     for phrase in _BOOK[section].values():
         match = phrase.pattern.fullmatch(bare)
-        values = None if match is None else _values(language, phrase, match.groupdict())
+        values = None if match is None else _values(language, phrase, match.groupdict(), depth + 1)
         if values is not None:
             said = phrase.texts[language].format(**values)
             return said.rstrip(". ") + "." if text.endswith(".") else said
@@ -82,13 +89,17 @@ def say(language: str, text: str, section: str = SENTENCE) -> str | None:
 
 def say_all(language: str, text: str) -> Said:
     """Say a text of several sentences, each by its shape; one of no known shape stays as it was written."""
+    return _say_all(language, text, 0)
+
+
+def _say_all(language: str, text: str, depth: int) -> Said:
     parts = _ENDS.split(text) if len(text) <= _LENGTH_MAX else [text]
     if len(parts) > _SEGMENTS_MAX:
         parts = [text]
     said, at, is_known = [], 0, True
     while at < len(parts):
         for end in range(at + 1, len(parts) + 1):  # the shortest first; a shape, or a name in it, may hold a full stop
-            found = say(language, " ".join(parts[at:end]))
+            found = _say(language, " ".join(parts[at:end]), SENTENCE, depth)
             if found is not None:
                 said.append(found)
                 at = end
@@ -99,7 +110,7 @@ def say_all(language: str, text: str) -> Said:
     return Said(" ".join(said), is_known)
 
 
-def _values(language: str, phrase: Phrase, found: Mapping[str, str]) -> dict[str, object] | None:
+def _values(language: str, phrase: Phrase, found: Mapping[str, str], depth: int) -> dict[str, object] | None:
     values: dict[str, object] = {}
     for name, kind in phrase.kinds.items():
         text = found[name]
@@ -113,9 +124,9 @@ def _values(language: str, phrase: Phrase, found: Mapping[str, str]) -> dict[str
             case "" | "d":
                 values[name] = text
             case "any":
-                values[name] = say_all(language, text).text
+                values[name] = _say_all(language, text, depth).text
             case section:
-                said = say(language, text, section) if text else ""
+                said = _say(language, text, section, depth) if text else ""
                 if said is None:
                     return None
                 values[name] = said.rstrip(". ") if section == SENTENCE else said
