@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+from pathlib import Path
 
 import pytest
 
@@ -19,11 +20,13 @@ from leadglass.gateway.node import NodeState, Permission
 from leadglass.gateway.policy import parse_policy
 from leadglass.journeys.import_media import Fate
 from leadglass.journeys.ports import ObjectState
+from leadglass.malware.anatomy import FileInspector
 from leadglass.malware.verdict import verdict_of
 
 from .sources import arguments, finding_codes, first_arguments, sentences
 
 NARROW = "\u202f"
+SPECIMENS = Path(__file__).parents[2] / "../shared/data/specimens"
 
 SPEAKING = (
     *("malware/**/*.py", "gateway/decision.py", "gateway/admission.py", "journeys/[!v]*.py"),
@@ -191,3 +194,19 @@ def test_what_nobody_made_stays_as_it_is() -> None:
 @pytest.mark.parametrize("text", ["Answering: " + "web, " * 390 + "web.", "Empty." + " (byte 1)" * 200, ", " * 990])
 def test_a_text_made_to_nest_costs_no_page(text: str) -> None:
     assert say_all("fr", text).text == text
+
+
+@pytest.mark.skipif(not SPECIMENS.is_dir(), reason="the specimens are not beside the checkout")
+def test_every_reason_for_a_specimen_is_said_in_french() -> None:
+    policy = parse_policy('[[route]]\nname = "All"\nfrom = "*"\n')
+    unsaid, held = [], 0
+    for path in sorted(path for path in SPECIMENS.rglob("*") if path.is_file() and path.stat().st_size < 5_000_000):
+        inspector = FileInspector(keep=frozenset())
+        inspector.feed(path.read_bytes())
+        inspection = inspector.finish()
+        unsaid += [f.claim for f in inspection.findings if not say_all("fr", f.claim).is_known]
+        made = decide(policy, "CT1", "1.2", "CT", inspection, verdict_of(inspection), now_us=0)
+        if isinstance(made, Hold):
+            held += 1
+            unsaid += [] if say_all("fr", made.reason).is_known else [made.reason]
+    assert unsaid == [] and held > 20
