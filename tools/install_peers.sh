@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Install the programs Leadglass is tested against: DCMTK, Orthanc and Chromium. Safe to run again.
+# Install the programs Leadglass is tested against: DCMTK, Orthanc, Chromium, ClamAV and YARA. Safe to run again.
 #
 #   tools/install_peers.sh          install what is missing
 #   tools/install_peers.sh --check  say what is there, change nothing
 #
 # It does two things, and says so as it goes:
-#  1. apt-get install of dcmtk, orthanc and chromium where the machine lacks them (needs root or sudo);
+#  1. apt-get install of what the machine lacks (needs root or sudo);
 #  2. where the machine's own release has older versions, unpack newer ones (DCMTK 3.6.9, Orthanc 1.12.7) with
 #     their libraries under .peers/, from the package mirror that apt already uses. Nothing outside .peers/ is
 #     touched by this step and no package is installed; when it fails the tests use the machine's own versions.
@@ -26,7 +26,7 @@ version_of() { # program
   printf '%s\n' "${text%%$'\n'*}"
 }
 
-report() { for name in storescp Orthanc chromium; do say "$name: $(version_of "$name")"; done; }
+report() { for name in storescp Orthanc chromium clamd yara; do say "$name: $(version_of "$name")"; done; }
 
 if [ "${1:-}" = --check ]; then report; exit 0; fi
 
@@ -41,14 +41,18 @@ install_missing() {
   [ -x /usr/bin/storescp ] || wanted+=(dcmtk)
   [ -x /usr/sbin/Orthanc ] || wanted+=(orthanc)
   command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || wanted+=(chromium)
-  [ ${#wanted[@]} -gt 0 ] || { say "dcmtk, orthanc and chromium are installed"; return 0; }
+  [ -x /usr/sbin/clamd ] || wanted+=(clamav-daemon)
+  [ -x /usr/bin/yara ] || wanted+=(yara)
+  [ ${#wanted[@]} -gt 0 ] || { say "the packages are installed"; return 0; }
   command -v apt-get >/dev/null || { say "no apt-get here: install ${wanted[*]} by hand"; return 1; }
   say "apt-get install ${wanted[*]}"
   root_do apt-get update -qq
   # A service started by the package would take the ports of a running clinic; policy-rc.d is not ours to write,
-  # so the Orthanc service is stopped again where there is an init system.
+  # so the services are stopped again where there is an init system.
   root_do env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
-  if [ -d /run/systemd/system ]; then root_do systemctl disable --now orthanc >/dev/null 2>&1 || true; fi
+  if [ -d /run/systemd/system ]; then
+    root_do systemctl disable --now orthanc clamav-daemon clamav-freshclam >/dev/null 2>&1 || true
+  fi
 }
 
 unpack_newer() {
