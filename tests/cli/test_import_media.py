@@ -12,6 +12,8 @@ import pytest
 from pydicom.data import get_testdata_file
 from tests.cli.conftest import Verb
 
+from leadglass.edge import media
+from leadglass.errors import PeerError
 from leadglass.journeys.receive import Receiver
 
 
@@ -97,6 +99,27 @@ def test_nothing_readable_could_not_tell(leadglass: Verb, tmp_path: Path, kind: 
     assert told.code == 3
     assert path.name in told.out
     assert "Next:" in told.out
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_file_the_medium_does_not_give(
+    leadglass: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    """A scratched disc: beside a sound file exit code 1, alone 3; the file is named."""
+    read = media._read
+
+    def scratched(path: Path) -> object:
+        if path.name == "scratched":
+            raise PeerError("The file cannot be read (Input/output error).", code="media-file")
+        return read(path)
+
+    monkeypatch.setattr(media, "_read", scratched)
+    sound(tmp_path / "disc", "scratched")
+    for number in range(others):
+        sound(tmp_path / "disc", f"sound{number}")
+    told = leadglass("import", tmp_path / "disc")
+    assert told.code == (1 if others else 3)
+    assert "scratched: Could not be read" in told.out
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the super-user reads every file")
