@@ -114,6 +114,32 @@ ZIP_RATIO_MAX = 200
 ZIP_BYTES_MAX = 1 << 40
 """Bytes out of one zip file in all."""
 
+# --- inspection in processes of their own ------------------------------------------------------------
+
+SANDBOX_SECONDS = 20.0
+"""Silence of an inspection worker, or its answer after the last byte; a CT object takes a millisecond."""
+
+SANDBOX_BYTES_PER_SECOND_MIN = 4 << 20
+"""An object of a gigabyte may take four minutes longer. The slowest real inspection (PDF, rules) does 40 MiB/s."""
+
+SANDBOX_MEMORY_BYTES = 768 << 20
+"""Address space of an inspection worker beyond what its parent has: a document of 32 MiB, unpacked, several times."""
+
+SANDBOX_OBJECTS_MAX = 64
+"""Objects one worker sees; a worker that an object has taken over can lie about those after it, and no more."""
+
+SANDBOX_WORKERS_MAX = 128
+"""Workers at once: one for each association that is in the middle of an object, and as many for the console."""
+
+SANDBOX_IDLE_MAX = 4
+"""Workers kept waiting; another one takes 3 ms to make."""
+
+SANDBOX_RESULT_BYTES_MAX = 64 << 20
+"""One answer. The places of a million fragments take 16 MB."""
+
+RULES_BYTES_MAX = 64 << 20
+"""Objects are held whole up to here for YARA rules; longer ones are looked through in windows of it."""
+
 # --- pictures and the console -------------------------------------------------------------------------
 
 FRAME_BYTES_MAX = 512 << 20
