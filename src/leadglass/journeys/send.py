@@ -26,7 +26,7 @@ from leadglass.dicom.dimse import decode_command, encode
 from leadglass.dicom.messages import Command, CStoreRQ, CStoreRSP
 from leadglass.dicom.negotiated import AcceptedContext
 from leadglass.dicom.pdu import AssociateRequest, ProposedContext
-from leadglass.dicom.syntaxes import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from leadglass.dicom.syntaxes import EXPLICIT_LITTLE, IMPLICIT_LITTLE, transfer_syntax
 from leadglass.dicom.user_information import RoleSelection, UserInformation
 from leadglass.dicom.values import UID, AETitle
 from leadglass.errors import LeadglassError, PeerError, RemoteError
@@ -142,7 +142,9 @@ def prepare(wire: Wire, item: OpenedObject, rewrite: Rewrite) -> Prepared | None
         return None
     as_stored = next((c for c in contexts if c.transfer_syntax == record.transfer_syntax_uid), None)
     context = as_stored or min(contexts, key=lambda c: c.transfer_syntax != EXPLICIT_LITTLE.uid)
-    pieces = _with_last(item.stream_dataset() if as_stored else rewrite(item, context.transfer_syntax))
+    whole = item.stream_dataset() if as_stored else rewrite(item, context.transfer_syntax)
+    is_deflated = transfer_syntax(context.transfer_syntax).is_deflated
+    pieces = _with_last(_even(whole) if is_deflated else whole)
     return Prepared(record, context, chain([next(pieces)], pieces))
 
 
@@ -162,7 +164,18 @@ def store(wire: Wire, prepared: Prepared, *, message_id: int, originator: Origin
         wire.send(wire.engine.send_data(context.context_id, piece, is_last=is_last))
 
 
+def _even(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """Pad a deflated data set that was sent to us odd with a NUL (PS3.5 §A.5); what it says does not change."""
+    length = 0
+    for piece in pieces:
+        length += len(piece)
+        yield piece
+    if length & 1:
+        yield b"\0"
+
+
 def _with_last(pieces: Iterable[bytes | memoryview]) -> Iterator[tuple[bytes | memoryview, bool]]:
+    """Tell the last piece from the others; an empty data set is one empty piece."""
     held: bytes | memoryview | None = None
     for piece in pieces:
         if held is not None:
