@@ -15,6 +15,12 @@ from tests.cli.conftest import run
 from leadglass.cli.place import opened
 
 
+@pytest.fixture
+def stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a `serve` that wrongly begins end at once, so that its test fails and does not hang."""
+    monkeypatch.setattr("leadglass.cli.signals.Stop.wait", lambda _: None)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_opens_its_doors_and_stops_cleanly(site: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "leadglass.cli", "serve", "--json", "--site", str(site)]
@@ -46,6 +52,7 @@ def test_a_taken_port_is_a_set_up_error(tmp_path: Path) -> None:
     assert port in told.err
 
 
+@pytest.mark.usefixtures("stops_at_once")
 @pytest.mark.parametrize("name", ["tls/server.pem", "secrets/server.key", "tls/ca.pem", "tls/trusted"])
 def test_a_missing_part_of_the_identity_is_told_before_a_door_opens(site: Path, name: str) -> None:
     path = site / name
@@ -61,6 +68,7 @@ def test_a_missing_part_of_the_identity_is_told_before_a_door_opens(site: Path, 
     assert run("ledger", "list", "--limit", "1", "--json", "--site", site).json["entries"][0]["kind"] != "hub-started"
 
 
+@pytest.mark.usefixtures("stops_at_once")
 @pytest.mark.parametrize("content", [None, "{}", "[]", "not JSON"])
 def test_accounts_nobody_can_log_in_with_are_told_before_a_door_opens(site: Path, content: str | None) -> None:
     path = site / "secrets/accounts.json"
@@ -74,6 +82,7 @@ def test_accounts_nobody_can_log_in_with_are_told_before_a_door_opens(site: Path
     assert "https://" not in told.out
 
 
+@pytest.mark.usefixtures("stops_at_once")
 def test_a_second_serve_is_refused_and_other_verbs_work_beside_the_first(site: Path) -> None:
     with opened(str(site)) as hub:
         running = hub.start()
