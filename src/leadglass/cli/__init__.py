@@ -32,6 +32,7 @@ _VERBS: Final = {
     "identity": ("identity", "Show the site's certificates, or renew the server's."),
     "account": ("account", "Add, list or remove the console's people; give a new password."),
     "node": ("node", "Add, list, approve or remove DICOM nodes."),
+    "inspect": ("inspect", "Judge files, folders, zip files and discs; needs no site."),
     "import": ("import_media", "Take in a file, folder, zip file or disc."),
     "find": ("find", "Search studies, series and images."),
     "show": ("show", "Tell the life of a study, series or image."),

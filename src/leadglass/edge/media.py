@@ -24,6 +24,7 @@ from leadglass.edge.media_sort import (
     Pieces,
     Reason,
     Skipped,
+    Sort,
     printable,
     sort_file,
 )
@@ -63,13 +64,13 @@ def _walk(path: Path) -> Iterator[Entry]:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            yield from _walk_folder(path)
+            yield from walk_folder(path)
             return
         if not stat.S_ISREG(mode):
             raise UsageError(
                 f"{label} is neither a file nor a folder.", hint="Mount the disc, then import the folder it appears in."
             )
-        entry = sort_file(_file(path.resolve(), label, (path.name,)))
+        entry = sort_file(media_file(path.resolve(), label, (path.name,)))
     except FileNotFoundError:
         raise UsageError(f"{label} is not there.", hint="Check the path.") from None
     except PermissionError:
@@ -80,7 +81,7 @@ def _walk(path: Path) -> Iterator[Entry]:
         yield entry
 
 
-def _walk_folder(root: Path) -> Iterator[Entry]:
+def walk_folder(root: Path, sort: Sort = sort_file) -> Iterator[Entry]:
     """Walk depth first, in the order of names, without recursion and without following links."""
     looked_at = 0
     waiting: list[tuple[Path, FileId]] = [(root, ())]
@@ -113,18 +114,19 @@ def _walk_folder(root: Path) -> Iterator[Entry]:
             elif not item.is_file(follow_symlinks=False):
                 yield Skipped(label, Reason.NOT_A_FILE)
             else:
-                yield _sort(Path(item.path), label, components)
+                yield _sort(Path(item.path), label, components, sort)
         waiting.extend(reversed(folders))
 
 
-def _sort(path: Path, label: Label, components: FileId) -> Entry:
+def _sort(path: Path, label: Label, components: FileId, sort: Sort) -> Entry:
     try:
-        return sort_file(_file(path, label, components))
+        return sort(media_file(path, label, components))
     except OSError:
         return Skipped(label, Reason.UNREADABLE)
 
 
-def _file(path: Path, label: Label, components: FileId) -> MediaFile:
+def media_file(path: Path, label: Label, components: FileId) -> MediaFile:
+    """Make the candidate of a file that is not opened until it is read."""
     return MediaFile(label, path.stat(follow_symlinks=False).st_size, lambda: _read(path), components)
 
 

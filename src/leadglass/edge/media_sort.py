@@ -91,6 +91,9 @@ class MediaReport:
 
 Entry = MediaFile | Skipped | MediaReport
 
+Sort = Callable[[MediaFile], Entry]
+"""Tells what a file is to be done with."""
+
 
 def printable(untrusted_name: str) -> Label:
     """Make a name fit to be shown: no control or direction characters, no surrogates, bounded."""

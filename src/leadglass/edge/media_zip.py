@@ -25,6 +25,7 @@ from leadglass.edge.media_sort import (
     Pieces,
     Reason,
     Skipped,
+    Sort,
     printable,
     sort_file,
 )
@@ -39,7 +40,7 @@ _GRACE_BYTES = 1 << 20
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError, ValueError)
 
 
-def walk_zip(path: Path, medium: Label) -> Iterator[Entry]:
+def walk_zip(path: Path, medium: Label, sort: Sort = sort_file) -> Iterator[Entry]:
     """Give every member of a zip file, sorted into candidates and what is left out and why."""
     _measure_directory(path)
     try:
@@ -78,10 +79,12 @@ def walk_zip(path: Path, medium: Label) -> Iterator[Entry]:
         )
     budget = _Budget()
     for member in members:
-        yield _sort_member(archive, member, medium, budget)
+        yield _sort_member(archive, member, medium, budget, sort)
 
 
-def _sort_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, medium: Label, budget: _Budget) -> Entry:
+def _sort_member(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, medium: Label, budget: _Budget, sort: Sort
+) -> Entry:
     label = printable(f"{medium}!{member.filename}")
     components = tuple(part for part in PurePosixPath(member.filename.replace("\\", "/")).parts if part != "/")
     if stat.S_ISLNK(member.external_attr >> 16):
@@ -92,7 +95,7 @@ def _sort_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, medium: Labe
     def pieces() -> Pieces:
         return _inflate(archive, member, budget)
 
-    return sort_file(MediaFile(label, member.file_size, pieces, components))
+    return sort(MediaFile(label, member.file_size, pieces, components))
 
 
 class _Budget:

@@ -1,0 +1,147 @@
+"""YARA rules beside the detectors: sets of rules by path, compiled once, applied to whole objects in a worker.
+
+Rules come from people who write about malware, not from the objects, so they are trusted to be read but not to be
+fast or right: a rule that does not compile is told with its file, and how grave a match is says the rule's own
+`severity`, or else the house: a match is a reason to look (medium), unless the set calls itself malware's (high).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import yara_x
+
+from leadglass import limits
+from leadglass.errors import UsageError
+from leadglass.finding import Finding, Severity
+
+__all__ = ["RuleEngine", "RuleScan", "compile_rules", "own_rules", "rule_files"]
+
+_SUFFIXES = (".yar", ".yara")
+_RULE_FILES_MAX = 20_000
+_RULE_FILE_BYTES_MAX = 16 << 20
+_OVERLAP_BYTES = 1 << 20
+_NAME = re.compile(r"[^A-Za-z0-9_.-]")
+_MATCHES_MAX = 32
+
+
+@dataclass(frozen=True, slots=True)
+class RuleEngine:
+    """Compiled rules, ready for any number of scans."""
+
+    rules: yara_x.Rules
+    count: int
+
+    def scan(self, data: bytes | bytearray | memoryview, base: int = 0) -> Iterator[Finding]:
+        """Give a finding for each rule that matches; offsets count from `base`.
+
+        How long it may take is the worker's limit: a time limit of the engine's own would start a thread.
+        """
+        scanner = yara_x.Scanner(self.rules)
+        for rule in scanner.scan(bytes(data)).matching_rules[:_MATCHES_MAX]:
+            yield _finding(rule, base)
+
+
+class RuleScan:
+    """One object under the rules: held whole as far as it is short enough, else in windows that overlap."""
+
+    def __init__(self, engine: RuleEngine) -> None:
+        self._engine = engine
+        self._held = bytearray()
+        self._base = 0
+        self._found: dict[str, Finding] = {}
+
+    def feed(self, piece: bytes | memoryview) -> None:
+        """Take the next bytes."""
+        self._held += piece
+        if len(self._held) >= limits.RULES_BYTES_MAX:
+            self._scan()
+            cut = len(self._held) - _OVERLAP_BYTES
+            del self._held[:cut]
+            self._base += cut
+
+    def finish(self) -> tuple[Finding, ...]:
+        """Scan what is left, and give everything found."""
+        self._scan()
+        return tuple(self._found.values())
+
+    def _scan(self) -> None:
+        for finding in self._engine.scan(self._held, self._base):
+            self._found.setdefault(finding.claim, finding)
+
+
+def own_rules() -> Path:
+    """Give the folder of the rules that come with the product."""
+    return Path(str(files("leadglass.content") / "signatures"))
+
+
+def rule_files(paths: Sequence[Path]) -> list[Path]:
+    """List the rule files under the paths, in the order of their names. Raises UsageError."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise UsageError(f"There are no rules at {path}.", hint="Name a .yar file, or a folder that holds some.")
+    if not found:
+        raise UsageError("No rule was found.", hint="Rule files end in .yar or .yara.")
+    if len(found) > _RULE_FILES_MAX:
+        raise UsageError(f"There are more than {_RULE_FILES_MAX} rule files.", hint="Name fewer folders.")
+    return found
+
+
+def compile_rules(paths: Sequence[Path]) -> RuleEngine:
+    """Compile every rule file under the paths, each in a namespace of its own. Raises UsageError naming the file."""
+    compiler = yara_x.Compiler(relaxed_re_syntax=True)
+    for path in rule_files(paths):
+        try:
+            if path.stat().st_size > _RULE_FILE_BYTES_MAX:
+                raise UsageError(f"{path} is too large for a rule file.", hint="Split it.")
+            source = path.read_text("utf-8", "replace")
+            compiler.new_namespace(_NAME.sub("_", path.stem))
+            compiler.add_source(source, origin=str(path))
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from None
+        except yara_x.CompileError as error:
+            line = next((line.strip() for line in str(error).splitlines() if "error" in line), "")
+            raise UsageError(
+                f"A rule in {path} does not compile ({line[:120]}).", hint="Correct or remove that rule."
+            ) from None
+    rules = compiler.build()
+    return RuleEngine(rules, sum(1 for _ in rules))
+
+
+def _finding(rule: object, base: int) -> Finding:
+    assert isinstance(rule, yara_x.Rule)
+    offset, length = next(_places(rule), (None, None))
+    name = _NAME.sub("_", f"{rule.namespace}.{rule.identifier}")[:120]
+    return Finding(
+        "LG-YAR-001",
+        "yara",
+        _severity(rule.metadata, rule.tags),
+        f"The YARA rule {name} matches.",
+        None if offset is None else base + offset,
+        length,
+        control="DCM-INSPECT",
+    )
+
+
+def _places(rule: yara_x.Rule) -> Iterator[tuple[int, int]]:
+    for pattern in rule.patterns:
+        for match in pattern.matches:
+            yield match.offset, match.length
+
+
+def _severity(metadata: Iterable[tuple[str, object]], tags: Iterable[str]) -> Severity:
+    told = {str(key).lower(): str(value).lower() for key, value in metadata}
+    named = told.get("severity", "").upper()
+    if named in Severity.__members__:
+        return Severity[named]
+    is_malware = told.get("category") == "malware" or "malicious" in {tag.lower() for tag in tags}
+    return Severity.HIGH if is_malware else Severity.MEDIUM

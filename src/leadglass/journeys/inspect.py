@@ -1,0 +1,210 @@
+"""A file is judged: its bytes pass through an inspector and the engines beside it, and what they say becomes one word.
+
+`InProcess` makes inspectors in this process, for whoever cannot wait for another; a detector that fails gives
+`NotAssessed` there too, never an error of the caller's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from leadglass.dicom.structure import Structure
+from leadglass.dicom.syntaxes import transfer_syntax
+from leadglass.dicom.visitor import Buffer
+from leadglass.errors import LimitExceeded, PeerError
+from leadglass.finding import Assessed, Finding, Inspection, NotAssessed, Severity
+from leadglass.journeys.ports import Candidate, Scan, UnderInspection
+from leadglass.malware.anatomy import FileInspector, Inspector
+from leadglass.malware.verdict import Verdict, verdict_of
+
+NO_SCANS: Callable[[], Sequence[Scan]] = tuple
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """Inspect in this process."""
+
+    keep: frozenset[int]
+
+    def file(self) -> UnderInspection:
+        """Begin a Part 10 file."""
+        return Guarded(FileInspector(keep=self.keep))
+
+    def data_set(self, transfer_syntax_uid: str, dataset_offset: int) -> UnderInspection:
+        """Begin a bare data set, as C-STORE carries it."""
+        return Guarded(Inspector(transfer_syntax(transfer_syntax_uid), dataset_offset=dataset_offset, keep=self.keep))
+
+
+class Guarded:
+    """An inspector whose failure is an answer."""
+
+    __slots__ = ("_failed", "_inner")
+
+    def __init__(self, inner: Inspector | FileInspector) -> None:
+        self._inner = inner
+        self._failed = ""
+
+    @property
+    def dataset_offset(self) -> int | None:
+        """Tell where the data set begins, once known."""
+        return self._inner.dataset_offset
+
+    @property
+    def transfer_syntax_uid(self) -> str:
+        """Give the transfer syntax, empty until known."""
+        return self._inner.transfer_syntax_uid
+
+    @property
+    def values(self) -> Mapping[int, bytes]:
+        """Give what is kept so far."""
+        return self._inner.values
+
+    @property
+    def structure(self) -> Structure | None:
+        """Give the structure of the data set, None before the end or if it failed."""
+        return None if self._failed else self._inner.structure
+
+    @property
+    def limit_exceeded(self) -> LimitExceeded | None:
+        """Give the limit that was reached, or None."""
+        return self._inner.limit_exceeded
+
+    @property
+    def is_done_with_header(self) -> bool:
+        """Tell whether everything before the pixels has passed."""
+        return self._inner.is_done_with_header
+
+    def feed(self, data: Buffer) -> None:
+        """Take the next bytes; never raises, whatever they are."""
+        if not self._failed:
+            try:
+                self._inner.feed(data)
+            except Exception as error:  # noqa: BLE001 -- inspection fails closed, whatever a detector does wrong
+                self._failed = _failure(error)
+
+    def finish(self) -> Inspection:
+        """Close the inspection and give everything found."""
+        if not self._failed:
+            try:
+                return self._inner.finish()
+            except Exception as error:  # noqa: BLE001 -- as above
+                self._failed = _failure(error)
+        return NotAssessed(self._failed)
+
+    def close(self) -> None:
+        """Give up; there is nothing to give back."""
+
+
+def _failure(error: Exception) -> str:
+    return f"The inspection failed ({type(error).__name__})."
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is thought of one file. `sha256` is that of the whole file, empty where it could not be read."""
+
+    path: str
+    sha256: str
+    inspection: Inspection
+    length_bytes: int = 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """Give the one word."""
+        return verdict_of(self.inspection)
+
+    @property
+    def reason(self) -> str:
+        """Say why it is not clean: what could not be told, or the gravest finding."""
+        if self.verdict is Verdict.CLEAN:
+            return ""
+        worst = max(self.inspection.findings, key=lambda finding: finding.severity, default=None)
+        if worst is not None and worst.severity >= Severity.MEDIUM:
+            return worst.claim
+        return self.inspection.reason if isinstance(self.inspection, NotAssessed) else ""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Give everything found, and what could not be told as a finding of its own."""
+        if not isinstance(self.inspection, NotAssessed):
+            return self.inspection.findings
+        return (*self.inspection.findings, not_assessed(self.inspection.reason))
+
+    def to_json(self) -> dict[str, object]:
+        """Give the published JSON shape (docs/spec/inspection.md)."""
+        return {
+            "path": self.path,
+            "sha256": self.sha256 or None,
+            "verdict": self.verdict.value,
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+def not_assessed(reason: str) -> Finding:
+    """Write down that something could not be told, as a finding."""
+    return Finding("LG-INS-001", "not-assessed", Severity.INFO, reason, control="DCM-INSPECT")
+
+
+def judge(
+    file: Candidate,
+    path: str,
+    inspector: UnderInspection | None,
+    *,
+    scans: Sequence[Scan] = (),
+    known: Iterable[Finding] = (),
+) -> Judged:
+    """Read a file once, to its end: through the inspector, where there is one, and every scan, and into its SHA-256."""
+    digest, length_bytes = hashlib.sha256(), 0
+    try:
+        for piece in file.pieces():
+            length_bytes += len(piece)
+            digest.update(piece)
+            if inspector is not None:
+                inspector.feed(piece)
+            for scan in scans:
+                scan.feed(piece)
+    except PeerError as error:
+        _close(inspector, scans)
+        return Judged(path, "", NotAssessed(error.message, tuple(known)), length_bytes)
+    except BaseException:
+        _close(inspector, scans)
+        raise
+    inspection = joined(Assessed() if inspector is None else inspector.finish(), (scan.finish() for scan in scans))
+    return Judged(path, digest.hexdigest(), with_findings(inspection, known), length_bytes)
+
+
+def joined(inspection: Inspection, others: Iterable[Inspection]) -> Inspection:
+    """Join what several engines say: what one of them could not tell is not told."""
+    for other in others:
+        findings = (*inspection.findings, *other.findings)
+        if isinstance(inspection, NotAssessed):
+            inspection = replace(inspection, findings=findings)
+        elif isinstance(other, NotAssessed):
+            inspection = NotAssessed(other.reason, findings)
+        else:
+            inspection = Assessed(findings)
+    return inspection
+
+
+def with_findings(inspection: Inspection, known: Iterable[Finding]) -> Inspection:
+    """Put what is known otherwise before what was found."""
+    return replace(inspection, findings=(*known, *inspection.findings))
+
+
+def of_members(verdicts: Sequence[Verdict]) -> Finding | None:
+    """Say of an archive what was found in its members, where that is worse than nothing."""
+    for verdict, severity in ((Verdict.MALICIOUS, Severity.HIGH), (Verdict.SUSPICIOUS, Severity.MEDIUM)):
+        count = sum(one is verdict for one in verdicts)
+        if count:
+            claim = f"The archive holds {count} file(s) that are {verdict.value}."
+            return Finding("LG-INS-002", "archive_member", severity, claim, control="DCM-INSPECT")
+    return None
+
+
+def _close(inspector: UnderInspection | None, scans: Sequence[Scan]) -> None:
+    if inspector is not None:
+        inspector.close()
+    for scan in scans:
+        scan.close()
