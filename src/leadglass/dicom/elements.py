@@ -9,6 +9,7 @@ counter, allocates nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
 
 from leadglass.dicom.account import Account
@@ -47,6 +48,7 @@ _WAIT = -1
 class DatasetWalker:
     """Account for every byte of one data set: feed it until the bytes end, then call `finish`.
 
+    `tap` is given each piece of the data set (inflated) and its position, before it is walked.
     After an error the walker is dead; `remainder` holds what lay from the fault to the end of the chunk.
     """
 
@@ -57,7 +59,9 @@ class DatasetWalker:
         keep: frozenset[int] = KEPT_BY_DEFAULT,
         visitor: Visitor | None = None,
         limits: WalkLimits = WalkLimits(),  # noqa: B008 — frozen
+        tap: Callable[[Buffer, int], None] | None = None,
     ) -> None:
+        self._tap = tap
         self._explicit = _EXPLICIT_LITTLE if syntax.is_little_endian else _EXPLICIT_BIG
         self._long = _LONG_LITTLE if syntax.is_little_endian else _LONG_BIG
         self._inflater = Inflater(limits) if syntax.is_deflated else None
@@ -66,11 +70,8 @@ class DatasetWalker:
         self._limits = limits
         self.account = Account(limits, visitor, syntax.is_implicit)
         self._carry = bytearray()
-        self._need = 0
-        self._base = 0
+        self._need = self._base = self._bulk = self._wire_bytes = 0
         self._passing = PassingValue(self.account.pixels, visitor)
-        self._bulk = 0
-        self._wire_bytes = 0
         self.values: dict[int, bytes] = {}
         self.is_done_with_header = False
         self.remainder: bytes = b""
@@ -128,6 +129,8 @@ class DatasetWalker:
 
     def _walk(self, data: Buffer) -> None:
         carry, passing = self._carry, self._passing
+        if self._tap is not None:
+            self._tap(data, self._base + len(carry))
         buf = data
         if carry:
             carry += data
