@@ -33,6 +33,7 @@ _VERBS: Final = {
     "account": ("account", "Add, list or remove the console's people; give a new password."),
     "node": ("node", "Add, list, approve or remove DICOM nodes."),
     "inspect": ("inspect", "Judge files, folders, zip files and discs; needs no site."),
+    "disarm": ("disarm", "Write harmless copies of objects, each proved to be the same picture."),
     "import": ("import_media", "Take in a file, folder, zip file or disc."),
     "find": ("find", "Search studies, series and images."),
     "show": ("show", "Tell the life of a study, series or image."),

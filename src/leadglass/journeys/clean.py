@@ -1,0 +1,154 @@
+"""A file, folder or disc goes through disarming: each object becomes a proved copy, or is refused and told why.
+
+The originals are read and never changed. A copy is written only after both proofs, so a refusal leaves nothing
+behind. Names on the medium are untrusted: one that is plain is kept, any other is counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Protocol
+
+from leadglass.errors import LeadglassError, LimitExceeded, PeerError, Refused
+from leadglass.finding import Inspection
+from leadglass.gateway.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from leadglass.journeys.export import Sink
+from leadglass.journeys.receive import KEEP
+from leadglass.malware.anatomy import FileInspector
+from leadglass.malware.disarm import Disarmed, Disarmer, Implementation
+from leadglass.malware.rebuild.allowance import Allowance
+from leadglass.malware.rebuild.changes import Change
+
+OBJECT_BYTES_MAX = 2 << 30
+"""One object, which is held whole, and its copy beside it. A larger one is refused."""
+
+_PIECE = 1 << 20
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_RESERVED = re.compile(r"(?i)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?|.*\.part|.*\.")
+_FOLDERS_MAX = 16
+
+
+class Candidate(Protocol):
+    """A file of a medium; `label` is untrusted text for a person, `components` where it lies."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def length_bytes(self) -> int: ...
+    @property
+    def components(self) -> tuple[str, ...]: ...
+    @property
+    def pieces(self) -> Callable[[], Iterable[bytes]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CleanLine:
+    """What became of one file. `name` is that of the copy; it is empty, and `reason` says why, where there is none."""
+
+    label: str
+    name: tuple[str, ...] = ()
+    length_before: int = 0
+    length_after: int = 0
+    sha256_before: str = ""
+    sha256_after: str = ""
+    changes: tuple[Change, ...] = ()
+    frame_digests: tuple[bytes, ...] = ()
+    reason: str = ""
+    next_step: str = ""
+
+
+def inspect_in_process(pieces: Iterable[bytes | memoryview]) -> Inspection:
+    """Inspect a copy here and now. A sandbox takes the place of this function."""
+    inspector = FileInspector(keep=KEEP)
+    for piece in pieces:
+        view = memoryview(piece)
+        for start in range(0, len(view), _PIECE):
+            inspector.feed(view[start : start + _PIECE])
+    return inspector.finish()
+
+
+class Cleaner:
+    """Disarm files one by one and write their copies."""
+
+    def __init__(
+        self,
+        allowance: Allowance,
+        sink: Sink,
+        *,
+        inspect: Callable[[Iterable[bytes | memoryview]], Inspection] = inspect_in_process,
+        is_new_identity: bool = False,
+    ) -> None:
+        implementation = Implementation(IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME)
+        self._disarmer = Disarmer(allowance, inspect, implementation, is_new_identity=is_new_identity)
+        self._sink = sink
+        self._taken: set[tuple[str, ...]] = set()
+        self._count = 0
+
+    def clean(self, file: Candidate) -> CleanLine:
+        """Make and write one copy; what is refused is told, only a target that fails raises (StorageError)."""
+        try:
+            data = _read(file)
+            copy = self._disarmer.disarm(data)
+        except (Refused, PeerError) as error:
+            return refused(file.label, error)
+        except MemoryError:
+            return refused(file.label, Refused("The object needs more memory than there is."))
+        name = self._name(file.components)
+        self._write(name, copy)
+        digest = sha256()
+        for piece in copy.pieces:
+            digest.update(piece)
+        return CleanLine(
+            file.label,
+            name,
+            len(data),
+            copy.length_bytes,
+            sha256(data).hexdigest(),
+            digest.hexdigest(),
+            copy.changes,
+            copy.frame_digests,
+        )
+
+    def _write(self, name: tuple[str, ...], copy: Disarmed) -> None:
+        try:
+            self._sink.begin(name, copy.length_bytes)
+            for piece in copy.pieces:
+                self._sink.write(piece)
+            self._sink.end()
+        except BaseException:
+            self._sink.drop()
+            raise
+
+    def _name(self, components: tuple[str, ...]) -> tuple[str, ...]:
+        """Keep a plain name; count where it is not, or where two differ in case alone."""
+        self._count += 1
+        is_plain = 0 < len(components) <= _FOLDERS_MAX and all(
+            _PLAIN.fullmatch(part) and not _RESERVED.fullmatch(part) for part in components
+        )
+        folded = tuple(part.casefold() for part in components)
+        above = {folded[:depth] for depth in range(1, len(folded))}
+        is_free = folded not in self._taken and not above & self._taken
+        if not is_plain or not is_free or any(taken[: len(folded)] == folded for taken in self._taken):
+            components = folded = (f"object-{self._count:06}.dcm",)
+        self._taken.add(folded)
+        return components
+
+
+def refused(label: str, error: LeadglassError) -> CleanLine:
+    """Tell a file of which no copy was made."""
+    return CleanLine(label, reason=error.message, next_step=error.hint)
+
+
+def _read(file: Candidate) -> bytes:
+    """Read a file whole; a file that grows meanwhile is cut off at the limit."""
+    if file.length_bytes > OBJECT_BYTES_MAX:
+        raise LimitExceeded(f"The object is longer than {OBJECT_BYTES_MAX} bytes.", code="object-bytes")
+    data = bytearray()
+    for piece in file.pieces():
+        data += piece
+        if len(data) > OBJECT_BYTES_MAX:
+            raise LimitExceeded(f"The object is longer than {OBJECT_BYTES_MAX} bytes.", code="object-bytes")
+    return bytes(data)
