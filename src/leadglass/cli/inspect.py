@@ -56,15 +56,16 @@ def command(voice: Voice, paths: tuple[Path, ...], jobs: int, rules: tuple[Path,
     from leadglass.edge.media import require_media
     from leadglass.edge.media_every import every_file
     from leadglass.edge.sandbox import Sandbox
+    from leadglass.journeys.receive import KEEP
 
     require_media(paths)
     scanner = None if clamd is None else parse_address(clamd)
-    pool = Sandbox((), rules=(own_rules(), *rules))
+    pool = Sandbox(KEEP, rules=(own_rules(), *rules))
     told = _Told(voice)
     with until_stopped() as stop:
         try:
             pool.start()
-            for judged in _judged(_Desk(pool, scanner), every_file(paths), jobs, stop):
+            for judged in _judged(_Desk(pool, scanner), every_file(paths), jobs, stop, told):
                 told.tell(judged)
         finally:
             pool.close()
@@ -85,19 +86,26 @@ class _Desk:
         from leadglass.malware.anything import DOCUMENT_BYTES_MAX
 
         is_large_archive = found.is_archive and found.file.length_bytes > DOCUMENT_BYTES_MAX
-        inspector = None if is_large_archive else self.pool.any_file(Path(found.path).suffix)
+        inspector = None if is_large_archive else self.pool.any_file(Path(found.file.components[-1]).suffix)
         scans = () if self.clamd is None else (self.clamd.scan(),)
         return judge(found.file, found.path, inspector, scans=scans, known=found.findings)
 
 
-def _judged(desk: _Desk, files: Iterable[Found | Unread], jobs: int, stop: Stop) -> Iterator[Judged]:
+def _judged(desk: _Desk, files: Iterable[Found | Unread], jobs: int, stop: Stop, told: _Told) -> Iterator[Judged]:
     """Judge so many files at once, and give them in order; what archives hold is told of the archive too."""
+    from leadglass.edge.media_every import Found
+    from leadglass.edge.media_sort import Reason
+
+    passed_over = (Reason.LINK, Reason.NOT_A_FILE)
     members: dict[str, list[Verdict]] = {}
     waiting: deque[tuple[Found | Unread, Future[Judged]]] = deque()
     with ThreadPoolExecutor(jobs, "inspect") as threads:
         for file in files:
             if stop.is_said:
                 break
+            if not isinstance(file, Found) and file.skipped.reason in passed_over:
+                told.left += 1
+                continue
             waiting.append((file, threads.submit(_one, desk, file)))
             if len(waiting) > jobs * _AHEAD:
                 yield _placed(*waiting.popleft(), members)
@@ -122,15 +130,13 @@ def _one(desk: _Desk, file: Found | Unread) -> Judged:
 def _placed(file: Found | Unread, future: Future[Judged], members: dict[str, list[Verdict]]) -> Judged:
     """Wait for a verdict; remember it for the archive the file is in, or add those of the files that are in it."""
     from leadglass.edge.media_every import Found
-    from leadglass.journeys.inspect import of_members, with_findings
+    from leadglass.journeys.inspect import with_members
 
     judged = future.result()
     if file.archive:
         members.setdefault(file.archive, []).append(judged.verdict)
     elif isinstance(file, Found) and file.is_archive:
-        finding = of_members(members.pop(file.path, []))
-        if finding is not None:
-            judged = replace(judged, inspection=with_findings(judged.inspection, (finding,)))
+        judged = replace(judged, inspection=with_members(judged.inspection, members.pop(file.path, [])))
     return judged
 
 
@@ -144,6 +150,8 @@ class _Told:
         self._began = time.monotonic()
         self._shows_bar = sys.stderr.isatty() and not voice.is_json
         self._is_bar_shown = False
+        self.left = 0
+        """Links, devices and pipes, which are not followed or opened."""
 
     def tell(self, judged: Judged) -> None:
         """Tell one file's verdict."""
@@ -165,6 +173,8 @@ class _Told:
             return
         seconds = max(time.monotonic() - self._began, 1e-6)
         self._voice.say(f"{self._sum()}; {seconds:.1f} s.")
+        if self.left:
+            self._voice.say(f"{counted(self.left, 'link or device', 'links or devices')} not followed.")
         if is_stopped:
             self._voice.say("Stopped: the rest was not looked at.")
         elif self._counts["malicious"] or self._counts["suspicious"]:

@@ -8,6 +8,7 @@ on any doubt.
 
 from __future__ import annotations
 
+import codecs
 import gc
 import json
 import os
@@ -42,6 +43,8 @@ from leadglass.malware.anatomy import FileInspector, Inspector
 from leadglass.malware.anything import AnyFileInspector
 
 _ALLOW_EVERY_BYTES = 16 << 20
+_ENCODINGS = ("ascii", "latin-1", "cp437", "cp1252", "utf-7", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
+"""What names and texts inside files are decoded with; Python reads an encoding from its folder when first asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class _Task:
 
     def __init__(self, engine: Engine, ask: dict[str, object]) -> None:
         self.fed_bytes = 0
+        self._keep = engine.keep
         self._allowed_until = _ALLOW_EVERY_BYTES
         self._scan = None if engine.rules is None else RuleScan(engine.rules)
         self._failed = ""
@@ -85,10 +89,14 @@ class _Task:
         if not self._failed:
             try:
                 inspection = _with(inspector.finish(), () if self._scan is None else self._scan.finish())
-                return Answer(inspection, inspector.values, inspector.structure, inspector.limit_exceeded)
+                return Answer(inspection, self._kept(), inspector.structure, inspector.limit_exceeded)
             except Exception as error:  # noqa: BLE001 -- any failure of a detector is an answer
                 self._failed = _failure(error)
-        return Answer(NotAssessed(self._failed), inspector.values, None, inspector.limit_exceeded)
+        return Answer(NotAssessed(self._failed), self._kept(), None, inspector.limit_exceeded)
+
+    def _kept(self) -> dict[int, bytes]:
+        """Give what was asked for; detectors may have had more kept for themselves."""
+        return {tag: value for tag, value in self._inspector.values.items() if tag in self._keep}
 
     @property
     def has_reached_limit(self) -> bool:
@@ -183,6 +191,8 @@ def nurse(control: socket.socket) -> NoReturn:
 
 def _warm(engine: Engine) -> None:
     """Inspect an object of ours, so that what is loaded or compiled at first use is there before the first fork."""
+    for encoding in _ENCODINGS:
+        codecs.lookup(encoding)
     head = encode_file_meta(
         sop_class_uid="1.2.840.10008.5.1.4.1.1.7",
         sop_instance_uid="2.25.1",

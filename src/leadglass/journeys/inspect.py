@@ -193,14 +193,17 @@ def with_findings(inspection: Inspection, known: Iterable[Finding]) -> Inspectio
     return replace(inspection, findings=(*known, *inspection.findings))
 
 
-def of_members(verdicts: Sequence[Verdict]) -> Finding | None:
-    """Say of an archive what was found in its members, where that is worse than nothing."""
+def with_members(inspection: Inspection, verdicts: Sequence[Verdict]) -> Inspection:
+    """Say of an archive what was found in its members, and that it is not assessed where one of them is not."""
     for verdict, severity in ((Verdict.MALICIOUS, Severity.HIGH), (Verdict.SUSPICIOUS, Severity.MEDIUM)):
         count = sum(one is verdict for one in verdicts)
         if count:
             claim = f"The archive holds {count} file(s) that are {verdict.value}."
-            return Finding("LG-INS-002", "archive_member", severity, claim, control="DCM-INSPECT")
-    return None
+            finding = Finding("LG-INS-002", "archive_member", severity, claim, control="DCM-INSPECT")
+            return with_findings(inspection, (finding,))
+    if Verdict.NOT_ASSESSED in verdicts and isinstance(inspection, Assessed):
+        return NotAssessed("The archive holds a file that could not be assessed.", inspection.findings)
+    return inspection
 
 
 def _close(inspector: UnderInspection | None, scans: Sequence[Scan]) -> None:

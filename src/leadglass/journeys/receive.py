@@ -26,6 +26,7 @@ from leadglass.gateway.decision import Forward, Hold, Reject, decide
 from leadglass.gateway.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from leadglass.gateway.policy import Policy
 from leadglass.journeys.identity import Claim, identity_findings
+from leadglass.journeys.inspect import InProcess
 from leadglass.journeys.ports import (
     Admission,
     AdmissionResult,
@@ -35,12 +36,13 @@ from leadglass.journeys.ports import (
     Clock,
     Conflicted,
     Duplicate,
+    Inspectors,
     ObjectRecord,
     ObjectState,
     Random,
+    UnderInspection,
 )
 from leadglass.journeys.settle import Settling
-from leadglass.malware.anatomy import FileInspector, Inspector
 from leadglass.malware.verdict import verdict_of
 
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
@@ -51,6 +53,7 @@ _CHARACTER_SET = 0x00080005
 
 KEEP = KEPT_TAGS | {_CHARACTER_SET, _SAMPLES, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED, _SOP_CLASS, _SOP_INSTANCE}
 
+IN_PROCESS = InProcess(KEEP)
 
 HEAD_HELD_MAX = 1 << 20
 """Bytes of a file held until it is known where its data set begins; real heads are below 2 KB."""
@@ -108,6 +111,10 @@ class Receiver:
     policy: Callable[[], Policy]
     settling: Settling
     object_bytes_max: int = limits.OBJECT_BYTES_MAX
+    inspectors: Inspectors = IN_PROCESS
+    """For objects off the wire, which are many and whose sender waits."""
+    file_inspectors: Inspectors = IN_PROCESS
+    """For whole files."""
 
     def begin(self, source: str, claim: Claim, bench: Bench | None = None) -> Reception:
         """Begin an object that comes as a data set over DIMSE; raises StorageFull before anything is written.
@@ -121,14 +128,14 @@ class Receiver:
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
         )
-        inspector = Inspector(transfer_syntax(claim.transfer_syntax_uid), dataset_offset=len(meta), keep=KEEP)
+        inspector = self.inspectors.data_set(claim.transfer_syntax_uid, len(meta))
         reception = Reception(self, source, inspector, claim, bench or Bench())
         reception.seal(meta)
         return reception
 
     def begin_file(self, source: str) -> Reception:
         """Begin an object that comes as a whole Part 10 file (import, STOW-RS)."""
-        return Reception(self, source, FileInspector(keep=KEEP), None, Bench())
+        return Reception(self, source, self.file_inspectors.file(), None, Bench())
 
 
 class Reception:
@@ -138,7 +145,7 @@ class Reception:
         self,
         receiver: Receiver,
         source: str,
-        inspector: Inspector | FileInspector,
+        inspector: UnderInspection,
         claim: Claim | None,
         bench: Bench,
     ) -> None:
@@ -218,12 +225,14 @@ class Reception:
         try:
             return self._finish()
         except BaseException:
+            self._inspector.close()
             if not self._is_stuck:
                 self._staging.discard()
             raise
 
     def abort(self, reason: str, findings: tuple[Finding, ...] = ()) -> None:
         """Drop an object that did not arrive whole, and record that."""
+        self._inspector.close()
         self._staging.discard()
         event = self._event(AuditKind.OBJECT_ABORTED, "aborted", reason, findings)
         self._receiver.catalogue.record(event)
