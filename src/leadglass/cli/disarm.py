@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -18,6 +18,7 @@ from leadglass.cli.voice import Json, Voice, counted, shown, size, verb
 from leadglass.errors import ConfigurationError, Refused, UsageError
 
 if TYPE_CHECKING:
+    from leadglass.finding import Inspection
     from leadglass.journeys.clean import CleanLine
     from leadglass.malware.rebuild.allowance import Allowance
 
@@ -57,8 +58,13 @@ def command(
     require_media([path])
     allowance = _allowance(policy)
     seen = _Seen()
-    with _report_file(report) as out, open_sink(target, is_zip=False) as sink, until_stopped() as stop:
-        cleaner = Cleaner(allowance, sink, is_new_identity=is_new_identity)
+    with (
+        _report_file(report) as out,
+        open_sink(target, is_zip=False) as sink,
+        _sandbox() as inspect,
+        until_stopped() as stop,
+    ):
+        cleaner = Cleaner(allowance, sink, inspect=inspect, is_new_identity=is_new_identity)
         with voice.progress("Disarming") as advance:
             for line in _lines(walk_media([path]), cleaner):
                 seen.note(line)
@@ -112,6 +118,20 @@ def _lines(entries: Iterator[object], cleaner: object) -> Iterator[CleanLine]:
             yield refused(entry.label, Refused(_DIRECTORY, hint=_DIRECTORY_NEXT))
         elif isinstance(entry, Skipped):
             yield refused(entry.label, Refused(entry.reason.sentence))
+
+
+@contextmanager
+def _sandbox() -> Iterator[Callable[[Iterable[bytes | memoryview]], Inspection]]:
+    """Inspect copies in confined processes, with our own rules."""
+    from leadglass.edge.engines_yara import own_rules
+    from leadglass.edge.sandbox import Sandbox
+    from leadglass.journeys.clean import inspect_with
+
+    pool = Sandbox((), rules=(own_rules(),))
+    try:
+        yield lambda pieces: inspect_with(pool.file(), pieces)
+    finally:
+        pool.close()
 
 
 def _allowance(policy: Path | None) -> Allowance:

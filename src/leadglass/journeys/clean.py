@@ -60,14 +60,25 @@ class CleanLine:
     next_step: str = ""
 
 
-def inspect_in_process(pieces: Iterable[bytes | memoryview]) -> Inspection:
-    """Inspect a copy here and now. A sandbox takes the place of this function."""
-    inspector = FileInspector(keep=KEEP)
+class Inspector(Protocol):
+    """One inspection of one file: in this process, or in a confined one."""
+
+    def feed(self, data: bytes | memoryview) -> None: ...
+    def finish(self) -> Inspection: ...
+
+
+def inspect_with(inspector: Inspector, pieces: Iterable[bytes | memoryview]) -> Inspection:
+    """Feed a copy to an inspector and give its judgement."""
     for piece in pieces:
         view = memoryview(piece)
         for start in range(0, len(view), _PIECE):
             inspector.feed(view[start : start + _PIECE])
     return inspector.finish()
+
+
+def inspect_in_process(pieces: Iterable[bytes | memoryview]) -> Inspection:
+    """Inspect a copy here and now."""
+    return inspect_with(FileInspector(keep=KEEP), pieces)
 
 
 class Cleaner:
@@ -96,6 +107,9 @@ class Cleaner:
             return refused(file.label, error)
         except MemoryError:
             return refused(file.label, Refused("The object needs more memory than there is."))
+        except Exception as error:  # noqa: BLE001 -- our own bug: this object is not proved, the others go on
+            why = f"A fault of Leadglass itself ({type(error).__name__}) stopped it: nothing is proved."
+            return refused(file.label, Refused(why, hint="Please report this object's kind and this line."))
         name = self._name(file.components)
         self._write(name, copy)
         digest = sha256()
