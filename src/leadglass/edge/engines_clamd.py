@@ -61,7 +61,7 @@ def parse_address(text: str, *, seconds: float = CLAMD_SECONDS) -> Clamd:
     """Read an address: a path, unix:PATH, HOST, HOST:PORT or tcp://HOST:PORT. Raises UsageError."""
     if text.startswith("unix:"):
         return Clamd(path=text.removeprefix("unix:").removeprefix("//"), seconds=seconds)
-    if "/" in text and not text.startswith("tcp://"):
+    if text.startswith(("/", "./", "../")):
         return Clamd(path=str(Path(text)), seconds=seconds)
     match = _ADDRESS.fullmatch(text)
     port = int(match[2]) if match is not None and match[2] else _PORT

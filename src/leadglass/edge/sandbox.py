@@ -318,7 +318,7 @@ class RemoteInspector:
                 self._fail(_SILENT)
             except (EOFError, OSError):
                 self._fail(_ENDED)
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, LookupError, RecursionError, OverflowError):
                 self._fail(_UNTRUE)
         if self._answer is None:
             return NotAssessed(self._failed)

@@ -1,0 +1,91 @@
+"""What a confined process may no longer do, tried in processes of their own."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from leadglass.edge.confine import Confinement, prove
+from leadglass.edge.confine_calls import COMPUTING, READING, calls_of
+
+HEAD = """
+import ctypes, os, socket, sys, threading, mmap
+from leadglass.edge.confine import *
+held = confine(Allowance(address_space_bytes() + (256 << 20){more}))
+"""
+
+pytestmark = pytest.mark.skipif(not prove().is_full, reason="this kernel gives no system-call filter")
+
+
+def tried(what: str, more: str = "") -> str:
+    """Confine a process, let it try, and give "done" or the name of the error; its own words else."""
+    program = HEAD.format(more=more) + (
+        f"try:\n    {what}\n    print('done')\nexcept (OSError, MemoryError, RuntimeError) as error:\n"
+        "    print(type(error).__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    return done.stdout.strip() or f"ended with {done.returncode}: {done.stderr[-300:]}"
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    {
+        "open('/etc/hostname')": "PermissionError",
+        "open('/tmp/leadglass-confined', 'w')": "PermissionError",
+        "os.listdir('/')": "PermissionError",
+        "socket.socket()": "PermissionError",
+        "socket.socket(socket.AF_UNIX)": "PermissionError",
+        "os.fork()": "PermissionError",
+        "os.execv('/bin/true', ['true'])": "PermissionError",
+        "os.kill(os.getppid(), 0)": "PermissionError",
+        "os.unlink('/tmp/leadglass-confined')": "PermissionError",
+        "threading.Thread(target=print).start()": "RuntimeError",
+        "bytearray(512 << 20)": "MemoryError",
+        "mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC)": "PermissionError",
+    }.items(),
+)
+def test_what_is_not_allowed_fails(what: str, error: str) -> None:
+    assert tried(what) == error
+
+
+@pytest.mark.parametrize("what", ["bytearray(64 << 20)", "os.getpid()", "os.urandom(8)", "os.write(1, b'')"])
+def test_computing_goes_on(what: str) -> None:
+    assert tried(what) == "done"
+
+
+def test_a_process_that_loads_reads_its_folders_and_nothing_else() -> None:
+    more = ", readable=('/usr', sys.prefix, sys.base_prefix), may_load=True"
+    assert tried("open(os.__file__).read()", more) == "done"
+    assert tried("threading.Thread(target=len, args=('',)).start()", more) == "done"
+    assert tried("socket.socket()", more) == "PermissionError"
+    assert tried("os.execv('/bin/true', ['true'])", more) == "PermissionError"
+    if prove().no_files:
+        assert tried("open('/etc/hostname')", more) == "PermissionError"
+
+
+def test_what_did_not_take_hold_is_named() -> None:
+    assert Confinement().missing == ("no new privileges", "no files", "no network", "calls filtered", "limits")
+    assert not Confinement().is_full
+
+
+def test_every_name_of_a_list_is_known_on_a_machine_we_know() -> None:
+    """A misspelt name would be passed over in silence."""
+    known = calls_of("x86_64").keys() | calls_of("aarch64").keys()
+    assert set(READING) <= known
+    assert set(COMPUTING) <= calls_of("x86_64").keys()
+    missing_on_arm = set(COMPUTING) - calls_of("aarch64").keys()
+    assert missing_on_arm == {"poll"}, "older calls that ARM64 never had"
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="compares with this machine's own numbers")
+def test_numbers_are_those_of_the_system() -> None:
+    import ctypes
+    import os
+
+    libc = ctypes.CDLL(None)
+    numbers = calls_of("x86_64")
+    assert libc.syscall(numbers["getpid"]) == os.getpid()
+    assert libc.syscall(numbers["geteuid"]) == os.geteuid()
