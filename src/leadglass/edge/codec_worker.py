@@ -1,16 +1,14 @@
 """The process that touches code streams: `python -m leadglass.edge.codec_worker`, one socket on descriptor 0.
 
-It holds no key, opens no file and no connection, sees one object at a time through the ranges it asks for, and is
-killed and replaced on any doubt. Limits: address space, CPU time for each request, no core file, no file writes.
+It holds no key, opens no connection and no file but those of its libraries, sees one object at a time through the
+ranges it asks for, and is killed and replaced on any doubt. `confine.py` tells what else it gives up.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import io
 import json
-import resource
 import socket
 import sys
 import warnings
@@ -18,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 from leadglass.edge.codec_wire import MESSAGE_BYTES_MAX, NEED, Kind, receive_message, send_message
+from leadglass.edge.confine import Allowance, allow_cpu, confine, leave_network
 from leadglass.limits import DECODE_HEAD_BYTES_MAX, DECODE_MEMORY_BYTES, DECODE_SECONDS
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ Ask = dict[str, object]
 Answer = tuple[dict[str, object], Iterator[bytes]]
 
 _READ_AHEAD = 64 << 10
-_CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
-_PR_SET_NO_NEW_PRIVS, _PR_SET_DUMPABLE = 38, 4
 
 
 class _Remote(io.RawIOBase):
@@ -65,24 +62,11 @@ class _Remote(io.RawIOBase):
 
 
 def _confine() -> None:
-    """Give up what decoding does not need. Namespaces are left where the kernel lets an ordinary user do so."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC)
-    for limit, value in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_AS, DECODE_MEMORY_BYTES),
-    ):
-        resource.setrlimit(limit, (value, value))
-
-
-def _allow_cpu() -> None:
-    """Allow this request its CPU seconds; beyond them the kernel ends the process."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    soft = int(used.ru_utime + used.ru_stime + DECODE_SECONDS) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+    """Give up what decoding does not need; codecs are loaded at first use, so their folders may still be read."""
+    leave_network()
+    libraries = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/etc/ld.so.cache")
+    readable = (*(path for path in sys.path if path), sys.prefix, sys.base_prefix, *libraries)
+    confine(Allowance(DECODE_MEMORY_BYTES, readable=readable, may_load=True))
 
 
 def _integer(ask: Ask, key: str, default: int = 1) -> int:
@@ -224,7 +208,7 @@ def _answer(link: socket.socket, ask: Ask) -> None:
         view = memoryview(chunk)
         for at in range(0, len(view), MESSAGE_BYTES_MAX):
             send_message(link, Kind.CHUNK, view[at : at + MESSAGE_BYTES_MAX])
-        _allow_cpu()
+        allow_cpu(DECODE_SECONDS)
     send_message(link, Kind.DONE)
 
 
@@ -252,7 +236,7 @@ def serve() -> NoReturn:
             sys.exit(0)
         if kind is not Kind.ASK:
             sys.exit(3)
-        _allow_cpu()
+        allow_cpu(DECODE_SECONDS)
         try:
             _answer(link, json.loads(payload))
         except (EOFError, BrokenPipeError, ConnectionError):
