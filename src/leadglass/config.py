@@ -83,6 +83,14 @@ class KeysConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class InspectionConfig:
+    """Engines beside the hub's own: YARA rules by path, and a ClamAV daemon ("" is none)."""
+
+    rules: tuple[str, ...] = ()
+    clamd: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SiteConfig:
     """Everything `leadglass.toml` may say."""
 
@@ -92,6 +100,7 @@ class SiteConfig:
     web: WebConfig = WebConfig()
     storage: StorageConfig = StorageConfig()
     keys: KeysConfig = KeysConfig()
+    inspection: InspectionConfig = InspectionConfig()
 
 
 def parse_site(text: str) -> SiteConfig:
@@ -106,6 +115,7 @@ def parse_site(text: str) -> SiteConfig:
         web=_web(root.table("web")),
         storage=_storage(root.table("storage")),
         keys=_keys(root.table("keys")),
+        inspection=_inspection(root.table("inspection")),
     )
     site.finish()
     root.finish()
@@ -217,6 +227,13 @@ def _keys(table: Table) -> KeysConfig:
     return config
 
 
+def _inspection(table: Table) -> InspectionConfig:
+    clamd = table.text("clamd", "off")
+    config = InspectionConfig(rules=tuple(table.texts("rules")), clamd="" if clamd == OFF else clamd)
+    table.finish()
+    return config
+
+
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -271,6 +288,12 @@ blobs = "objects"
 database = "catalogue.db"
 # Below this free space senders are refused (status A700).
 # disk_reserve_bytes = "{reserve_size}"
+
+[inspection]
+# YARA rules beside the hub's own, files or folders of .yar files. Every object then takes a little longer.
+# rules = []
+# A ClamAV daemon to ask as well: "127.0.0.1:3310" or the path of its socket. What it cannot answer is held.
+# clamd = "off"
 
 [keys]
 # Opens every key of the site: keep a copy somewhere else.

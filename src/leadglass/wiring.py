@@ -26,11 +26,13 @@ from leadglass.edge.blobs import open_blobs
 from leadglass.edge.clock import SystemClock, system_random
 from leadglass.edge.database import SqlCatalogue
 from leadglass.edge.decoder import Decoder
+from leadglass.edge.engines_clamd import parse_address
 from leadglass.edge.health import SiteUnderReview, examine
 from leadglass.edge.jobs import Job
 from leadglass.edge.keystore import Root
 from leadglass.edge.listener import Listener, ListenerLimits
 from leadglass.edge.policy_file import PolicyFile
+from leadglass.edge.sandbox import Sandbox, own_rules
 from leadglass.edge.sender import Sender
 from leadglass.edge.site import Claim, Identity, Site
 from leadglass.edge.web import WebServer
@@ -38,9 +40,10 @@ from leadglass.errors import LeadglassError
 from leadglass.journeys.commit import Committer
 from leadglass.journeys.deliver import Forwarder
 from leadglass.journeys.desk import Desk
-from leadglass.journeys.ports import Caller, Timeouts, Wire
+from leadglass.journeys.inspect import Beside
+from leadglass.journeys.ports import Caller, Inspectors, Timeouts, Wire
 from leadglass.journeys.quarantine import Quarantine
-from leadglass.journeys.receive import Receiver
+from leadglass.journeys.receive import IN_PROCESS, KEEP, Receiver
 from leadglass.journeys.recover import Recovered, recover
 from leadglass.journeys.retrieve import Archive, OpenedObject
 from leadglass.journeys.serve import serve_association
@@ -113,8 +116,18 @@ class Hub:
         self.settling = Settling(self.catalogue, self.blobs)
         self.archive = Archive(self.catalogue, self.blobs)
         bounds = config.dicom.limits
+        self.sandbox = Sandbox(KEEP, rules=(own_rules(), *site.rule_paths))
         self.receiver = Receiver(
-            self.catalogue, self.blobs, self.clock, self.random, self.policy, self.settling, bounds.object_bytes_max
+            self.catalogue,
+            self.blobs,
+            self.clock,
+            self.random,
+            self.policy,
+            self.settling,
+            bounds.object_bytes_max,
+            # Off the wire in this process, which takes half the time; with rules of the site's own, where those are.
+            inspectors=self._scanned(self.sandbox if site.rule_paths else IN_PROCESS),
+            file_inspectors=self._scanned(self.sandbox),
         )
         self.quarantine = Quarantine(self.archive, self.clock, self.random, self.settling, self.policy)
         self.timeouts = Timeouts(
@@ -129,6 +142,10 @@ class Hub:
         ae_title = config.dicom.ae_title
         self.forwarder = Forwarder(self.archive, self.connect, self.rewrite, self.clock, ae_title)
         self.committer = Committer(self.archive, self.connect, self.clock, ae_title)
+
+    def _scanned(self, inspectors: Inspectors) -> Inspectors:
+        clamd = self.site.config.inspection.clamd
+        return Beside(inspectors, parse_address(clamd).scan) if clamd else inspectors
 
     @classmethod
     def open(cls, site: Site, *, root: Root | None = None) -> Hub:
@@ -148,6 +165,7 @@ class Hub:
         decoder: Decoder | None = self.__dict__.pop("decoder", None)
         if decoder is not None:
             decoder.close()
+        self.sandbox.close()
         with suppress(LeadglassError):
             self.settling.settle()
         self.blobs.close()
@@ -218,6 +236,8 @@ class Running:
         dicom, web = hub.site.config.dicom, hub.site.config.web
         self._listeners: list[Listener] = []
         hub.identity.require()
+        if hub.site.rule_paths:
+            hub.sandbox.start()  # a rule that does not compile is told before the doors open
         if app is not None and web.port is not None:
             require_accounts(hub.site.accounts_path)
         self._claim = Claim(hub.site)

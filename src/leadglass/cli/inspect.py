@@ -52,10 +52,9 @@ def command(voice: Voice, paths: tuple[Path, ...], jobs: int, rules: tuple[Path,
     and nothing is worse. --json prints one JSON object a file.
     """
     from leadglass.edge.engines_clamd import parse_address
-    from leadglass.edge.engines_yara import own_rules
     from leadglass.edge.media import require_media
     from leadglass.edge.media_every import every_file
-    from leadglass.edge.sandbox import Sandbox
+    from leadglass.edge.sandbox import Sandbox, own_rules
     from leadglass.journeys.receive import KEEP
 
     require_media(paths)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import yara_x
@@ -19,7 +18,7 @@ from leadglass import limits
 from leadglass.errors import UsageError
 from leadglass.finding import Finding, Severity
 
-__all__ = ["RuleEngine", "RuleScan", "compile_rules", "own_rules", "rule_files"]
+__all__ = ["RuleEngine", "RuleScan", "compile_rules", "rule_files"]
 
 _SUFFIXES = (".yar", ".yara")
 _RULE_FILES_MAX = 20_000
@@ -72,11 +71,6 @@ class RuleScan:
     def _scan(self) -> None:
         for finding in self._engine.scan(self._held, self._base):
             self._found.setdefault(finding.claim, finding)
-
-
-def own_rules() -> Path:
-    """Give the folder of the rules that come with the product."""
-    return Path(str(files("leadglass.content") / "signatures"))
 
 
 def rule_files(paths: Sequence[Path]) -> list[Path]:

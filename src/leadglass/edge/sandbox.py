@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from importlib.resources import files
 from pathlib import Path
 
 from leadglass import limits
@@ -34,7 +35,7 @@ from leadglass.edge.sandbox_wire import (
 from leadglass.errors import LeadglassError, LimitExceeded, UsageError
 from leadglass.finding import Inspection, NotAssessed, Severity
 
-__all__ = ["RemoteInspector", "Sandbox", "SandboxError"]
+__all__ = ["RemoteInspector", "Sandbox", "SandboxError", "own_rules"]
 
 COMMAND = (sys.executable, "-I", "-m", "leadglass.edge.sandbox_worker")
 
@@ -46,6 +47,11 @@ _SILENT = "The inspection took longer than it may."
 _ENDED = "The inspection ended before its answer."
 _UNTRUE = "The inspection gave an answer that cannot be true."
 _FULL = "As many inspections as there may be are under way."
+
+
+def own_rules() -> Path:
+    """Give the folder of the rules that come with the product."""
+    return Path(str(files("leadglass") / "content/signatures"))
 
 
 class SandboxError(LeadglassError):
@@ -253,7 +259,7 @@ class RemoteInspector:
         try:
             self._worker = pool.take()
             send_message(self._worker.link, Kind.BEGIN, json.dumps(ask).encode())
-        except SandboxError as error:
+        except LeadglassError as error:
             self._fail(error.message)
         except OSError:
             self._fail(_ENDED)

@@ -105,6 +105,11 @@ class Site:
             )
 
     @property
+    def rule_paths(self) -> tuple[Path, ...]:
+        """Give the YARA rules the site names."""
+        return tuple(self.folder / path for path in self.config.inspection.rules)
+
+    @property
     def staging_path(self) -> Path:
         """Give the folder of objects that are still arriving."""
         return self.folder / "staging"

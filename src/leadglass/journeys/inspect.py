@@ -15,11 +15,9 @@ from leadglass.dicom.syntaxes import transfer_syntax
 from leadglass.dicom.visitor import Buffer
 from leadglass.errors import LimitExceeded, PeerError
 from leadglass.finding import Assessed, Finding, Inspection, NotAssessed, Severity
-from leadglass.journeys.ports import Candidate, Scan, UnderInspection
+from leadglass.journeys.ports import Candidate, Inspectors, Scan, UnderInspection
 from leadglass.malware.anatomy import FileInspector, Inspector
 from leadglass.malware.verdict import Verdict, verdict_of
-
-NO_SCANS: Callable[[], Sequence[Scan]] = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +93,76 @@ class Guarded:
 
     def close(self) -> None:
         """Give up; there is nothing to give back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Inspectors with a virus scanner beside them."""
+
+    inspectors: Inspectors
+    scan: Callable[[], Scan]
+
+    def file(self) -> UnderInspection:
+        """Begin a Part 10 file."""
+        return Scanned(self.inspectors.file(), self.scan())
+
+    def data_set(self, transfer_syntax_uid: str, dataset_offset: int) -> UnderInspection:
+        """Begin a bare data set."""
+        return Scanned(self.inspectors.data_set(transfer_syntax_uid, dataset_offset), self.scan())
+
+
+class Scanned:
+    """An inspector and a scanner on the same bytes."""
+
+    __slots__ = ("_inner", "_scan")
+
+    def __init__(self, inner: UnderInspection, scan: Scan) -> None:
+        self._inner = inner
+        self._scan = scan
+
+    @property
+    def dataset_offset(self) -> int | None:
+        """Tell where the data set begins, once known."""
+        return self._inner.dataset_offset
+
+    @property
+    def transfer_syntax_uid(self) -> str:
+        """Give the transfer syntax, empty until known."""
+        return self._inner.transfer_syntax_uid
+
+    @property
+    def values(self) -> Mapping[int, bytes]:
+        """Give what is kept so far."""
+        return self._inner.values
+
+    @property
+    def structure(self) -> Structure | None:
+        """Give the structure of the data set, None before the end or if it failed."""
+        return self._inner.structure
+
+    @property
+    def limit_exceeded(self) -> LimitExceeded | None:
+        """Give the limit that was reached, or None."""
+        return self._inner.limit_exceeded
+
+    @property
+    def is_done_with_header(self) -> bool:
+        """Tell whether everything before the pixels has passed."""
+        return self._inner.is_done_with_header
+
+    def feed(self, data: Buffer) -> None:
+        """Take the next bytes; never raises, whatever they are."""
+        self._inner.feed(data)
+        self._scan.feed(data)
+
+    def finish(self) -> Inspection:
+        """Close both and give everything found."""
+        return joined(self._inner.finish(), (self._scan.finish(),))
+
+    def close(self) -> None:
+        """Give up."""
+        self._inner.close()
+        self._scan.close()
 
 
 def _failure(error: Exception) -> str:
