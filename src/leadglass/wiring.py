@@ -41,7 +41,8 @@ from leadglass.journeys.commit import Committer
 from leadglass.journeys.deliver import Forwarder
 from leadglass.journeys.desk import Desk
 from leadglass.journeys.inspect import Beside
-from leadglass.journeys.ports import Caller, Inspectors, Timeouts, Wire
+from leadglass.journeys.inspection_ports import Inspectors
+from leadglass.journeys.ports import Caller, Timeouts, Wire
 from leadglass.journeys.quarantine import Quarantine
 from leadglass.journeys.receive import IN_PROCESS, KEEP, Receiver
 from leadglass.journeys.recover import Recovered, recover

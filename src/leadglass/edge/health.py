@@ -18,6 +18,7 @@ from pathlib import Path
 
 from leadglass.config import SiteConfig
 from leadglass.edge.certificates import describe
+from leadglass.edge.confine import prove
 from leadglass.errors import IntegrityError, LeadglassError
 from leadglass.gateway.node import NodeState
 from leadglass.gateway.policy import Policy, review
@@ -79,6 +80,7 @@ def examine(site: SiteUnderReview) -> Iterator[Check]:
         ("plaintext", _plaintext),
         ("nodes", _nodes),
         ("policy", _policy),
+        ("sandbox", _sandbox),
         ("quarantine", _quarantine),
         ("deliveries", _deliveries),
         ("ledger", _ledger),
@@ -277,6 +279,18 @@ def _policy(site: SiteUnderReview) -> Check:
         detail = " ".join(finding.claim for finding in findings[:3])
         return Check("policy", State.WARN, detail, "Permitted by policy.toml; see that it stays a choice.")
     return Check("policy", State.OK, f"{len(site.policy.routes)} routes; nothing unsafe passes.")
+
+
+def _sandbox(_site: SiteUnderReview) -> Check:
+    """Prove in a process of its own what inspection and decoding cannot do."""
+    held = prove()
+    if not held.limits:
+        detail = "No process could be confined: inspection does not run here."
+        return Check("sandbox", State.FAIL, detail, "Look whether this machine lets leadglass start processes.")
+    if held.missing:
+        detail = f"Inspection runs without these protections: {', '.join(held.missing)}."
+        return Check("sandbox", State.WARN, detail, "They need Linux 5.13 or later, and a container that permits them.")
+    return Check("sandbox", State.OK, "Inspection runs without files, network or other processes.")
 
 
 def _quarantine(site: SiteUnderReview) -> Check:

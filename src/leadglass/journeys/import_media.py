@@ -11,11 +11,12 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from leadglass.audit import AuditEvent, AuditKind
 from leadglass.errors import LimitExceeded, PeerError, StorageError
 from leadglass.finding import Finding
+from leadglass.journeys.inspection_ports import Candidate
 from leadglass.journeys.receive import Archived, Held, Outcome, Receiver, Reception, Rejected
 
 IMPORT_SOURCE = "IMPORT"
@@ -24,15 +25,6 @@ IMPORT_SOURCE = "IMPORT"
 
 SETTLE_EVERY = 128
 """Files between two settlings: a process may have about a thousand open."""
-
-
-class Candidate(Protocol):
-    """A file of a medium. `label` is untrusted text for a person; it goes into no record."""
-
-    @property
-    def label(self) -> str: ...
-    @property
-    def pieces(self) -> Callable[[], Iterable[bytes]]: ...
 
 
 class Fate(StrEnum):

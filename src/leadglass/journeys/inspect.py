@@ -15,7 +15,7 @@ from leadglass.dicom.syntaxes import transfer_syntax
 from leadglass.dicom.visitor import Buffer
 from leadglass.errors import LimitExceeded, PeerError
 from leadglass.finding import Assessed, Finding, Inspection, NotAssessed, Severity
-from leadglass.journeys.ports import Candidate, Inspectors, Scan, UnderInspection
+from leadglass.journeys.inspection_ports import Candidate, Inspectors, Scan, UnderInspection
 from leadglass.malware.anatomy import FileInspector, Inspector
 from leadglass.malware.verdict import Verdict, verdict_of
 

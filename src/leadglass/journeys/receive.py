@@ -27,6 +27,7 @@ from leadglass.gateway.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATI
 from leadglass.gateway.policy import Policy
 from leadglass.journeys.identity import Claim, identity_findings
 from leadglass.journeys.inspect import InProcess
+from leadglass.journeys.inspection_ports import Inspectors, UnderInspection
 from leadglass.journeys.ports import (
     Admission,
     AdmissionResult,
@@ -36,11 +37,9 @@ from leadglass.journeys.ports import (
     Clock,
     Conflicted,
     Duplicate,
-    Inspectors,
     ObjectRecord,
     ObjectState,
     Random,
-    UnderInspection,
 )
 from leadglass.journeys.settle import Settling
 from leadglass.malware.verdict import verdict_of
