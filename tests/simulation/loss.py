@@ -21,6 +21,9 @@ STUDY = 1_000_000_000
 """Study and object numbers all have ten digits, so that names can be replaced in ready-made bytes."""
 
 
+_LOW_NIBBLE = bytes(value & 15 for value in range(256))
+
+
 def template(kibibytes: int = 8) -> bytes:
     """Give the data set of one CT image of study STUDY, object number STUDY, small or as scanners send them."""
     [path] = objects.ct_objects(1, kibibytes=kibibytes, study=STUDY)
@@ -57,7 +60,8 @@ class Sender:
         uid += b"\0" * (len(uid) % 2)
         element = head[where : where + 6] + len(uid).to_bytes(2, "little") + uid
         head = head[:where] + element + head[where + 8 + length :]
-        pixels = random.Random(number).randbytes(len(self.dataset) - at - 12)
+        pixels = bytearray(random.Random(number).randbytes(len(self.dataset) - at - 12))
+        pixels[1::2] = pixels[1::2].translate(_LOW_NIBBLE)  # 12 bits stored: the others are zero, as a scanner's are
         return head + self.dataset[at : at + 12] + pixels
 
     def run(self, live: Live, stop: threading.Event) -> None:
