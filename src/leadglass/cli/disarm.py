@@ -123,12 +123,13 @@ def _lines(entries: Iterator[object], cleaner: object) -> Iterator[CleanLine]:
 @contextmanager
 def _sandbox() -> Iterator[Callable[[Iterable[bytes | memoryview]], Inspection]]:
     """Inspect copies in confined processes, with our own rules."""
-    from leadglass.edge.engines_yara import own_rules
-    from leadglass.edge.sandbox import Sandbox
+    from leadglass.edge.sandbox import Sandbox, own_rules
     from leadglass.journeys.clean import inspect_with
+    from leadglass.journeys.receive import KEEP
 
-    pool = Sandbox((), rules=(own_rules(),))
+    pool = Sandbox(KEEP, rules=(own_rules(),))
     try:
+        pool.start()
         yield lambda pieces: inspect_with(pool.file(), pieces)
     finally:
         pool.close()
