@@ -42,6 +42,8 @@ class AuditKind(StrEnum):
     IMPORTED = "imported"
     EXPORTED = "exported"
     VERIFIED = "verified"
+    OBJECT_INSPECTED = "object-inspected"
+    ARCHIVE_INSPECTED = "archive-inspected"
     LOGIN = "login"
     LOGIN_FAILED = "login-failed"
     LOGOUT = "logout"

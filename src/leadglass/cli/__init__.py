@@ -40,6 +40,7 @@ _VERBS: Final = {
     "send": ("send", "Send a study to another node."),
     "export": ("export", "Write a study out as DICOM files."),
     "verify": ("verify", "Prove that every stored byte is what was sealed."),
+    "archive": ("archive", "Inspect everything archived again."),
     "quarantine": ("quarantine", "Decide about held objects."),
     "ledger": ("ledger", "Read and check the record of everything that happened."),
 }
