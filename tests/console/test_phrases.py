@@ -21,6 +21,8 @@ from leadglass.gateway.policy import parse_policy
 from leadglass.journeys.import_media import Fate
 from leadglass.journeys.ports import ObjectState
 from leadglass.malware.anatomy import FileInspector
+from leadglass.malware.formats.pattern import Layer
+from leadglass.malware.placement import Place
 from leadglass.malware.verdict import verdict_of
 
 from .sources import arguments, finding_codes, first_arguments, sentences
@@ -110,10 +112,13 @@ def test_phrases_have_the_blanks_of_their_shape(section: str) -> None:
 
 
 def test_every_signature_has_a_name() -> None:
-    from leadglass.malware.signatures import _MAGIC, _TEXT
+    from leadglass.malware.signatures import _MAGIC, _SHAPES, _TEXT, CARVED
 
-    called = {row.called for _, row in (*_MAGIC, *_TEXT)}
+    called = {row.called for rows in (_MAGIC, _SHAPES, _TEXT) for _, row in rows}
     assert called == phrases("like").keys()
+    assert {row.called for row in CARVED.values()} == phrases("within").keys()
+    assert {place.value.called for place in Place} == phrases("place").keys()
+    assert {layer.value for layer in Layer} == phrases("packing").keys()
 
 
 def test_french_is_set_as_french() -> None:
