@@ -70,6 +70,10 @@ def test_usage_errors_are_2(disc: Path, tmp_path: Path) -> None:
     (tmp_path / "there.json").touch()
     assert run("disarm", tmp_path / "nowhere", "--to", tmp_path / "o").code == 2
     assert run("disarm", disc, "--to", disc).code == 2
+    assert run("disarm", disc, "--to", disc / "clean").code == 2
+    assert not (disc / "clean").exists()
+    assert run("disarm", disc, "--to", disc.parent, "--report", tmp_path / "new.json").code == 2
+    assert not (tmp_path / "new.json").exists()
     assert run("disarm", disc).code == 2
     assert run("disarm", disc, "--to", tmp_path / "o", "--policy", tmp_path / "policy.toml").code == 2
     assert run("disarm", disc, "--to", tmp_path / "o", "--policy", tmp_path / "none.toml").code == 2

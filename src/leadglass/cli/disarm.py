@@ -56,6 +56,8 @@ def command(
     from leadglass.journeys.clean import Cleaner
 
     require_media([path])
+    if path.is_dir() and target.resolve().is_relative_to(path.resolve()):
+        raise UsageError("The folder for the copies lies among the originals.", hint="Choose one outside of them.")
     allowance = _allowance(policy)
     seen = _Seen()
     with (
@@ -158,8 +160,14 @@ def _report_file(report: Path | None) -> Iterator[IO[str] | None]:
         raise UsageError(f"{report} is already there.", hint="Choose another name for the report.") from None
     except OSError as error:
         raise UsageError(f"{report} cannot be made ({error.strerror}).", hint="Choose another place.") from error
-    with out:
-        yield out
+    is_done = False
+    try:
+        with out:
+            yield out
+        is_done = True
+    finally:
+        if not is_done:
+            report.unlink(missing_ok=True)
 
 
 def _json(line: CleanLine) -> Json:

@@ -102,7 +102,7 @@ class Cleaner:
         """Make and write one copy; what is refused is told, only a target that fails raises (StorageError)."""
         try:
             data = _read(file)
-            copy = self._disarmer.disarm(data)
+            copy = self._disarmer.disarm(memoryview(data))
         except (Refused, PeerError) as error:
             return refused(file.label, error)
         except MemoryError:
@@ -156,7 +156,7 @@ def refused(label: str, error: LeadglassError) -> CleanLine:
     return CleanLine(label, reason=error.message, next_step=error.hint)
 
 
-def _read(file: Candidate) -> bytes:
+def _read(file: Candidate) -> bytearray:
     """Read a file whole; a file that grows meanwhile is cut off at the limit."""
     if file.length_bytes > OBJECT_BYTES_MAX:
         raise LimitExceeded(f"The object is longer than {OBJECT_BYTES_MAX} bytes.", code="object-bytes")
@@ -165,4 +165,4 @@ def _read(file: Candidate) -> bytes:
         data += piece
         if len(data) > OBJECT_BYTES_MAX:
             raise LimitExceeded(f"The object is longer than {OBJECT_BYTES_MAX} bytes.", code="object-bytes")
-    return bytes(data)
+    return data
