@@ -6,7 +6,16 @@ import re
 
 import pytest
 
-from leadglass.config import DicomConfig, Limits, SiteConfig, StorageConfig, WebConfig, parse_site, render_default
+from leadglass.config import (
+    DicomConfig,
+    InspectionConfig,
+    Limits,
+    SiteConfig,
+    StorageConfig,
+    WebConfig,
+    parse_site,
+    render_default,
+)
 from leadglass.errors import ConfigurationError
 
 
@@ -65,6 +74,13 @@ def test_a_size_may_carry_a_unit(written: str, expected: int) -> None:
     assert parse_site(f"[dicom.limits]\nobject_bytes_max = {written}").dicom.limits.object_bytes_max == expected
 
 
+def test_engines_beside_ours_are_off_until_named() -> None:
+    assert parse_site("").inspection == InspectionConfig((), "")
+    assert parse_site('[inspection]\nclamd = "off"').inspection.clamd == ""
+    text = '[inspection]\nrules = ["rules", "/srv/more.yar"]\nclamd = "/run/clamav/clamd.ctl"'
+    assert parse_site(text).inspection == InspectionConfig(("rules", "/srv/more.yar"), "/run/clamav/clamd.ctl")
+
+
 def test_urls_are_told_from_folders() -> None:
     storage = parse_site('[storage]\nblobs = "s3://bucket/x"\ndatabase = "postgresql+psycopg://db/leadglass"').storage
     assert storage.blobs_is_url and storage.database_is_url
@@ -104,6 +120,7 @@ def test_urls_are_told_from_folders() -> None:
         ("[dicom.limits]\nobject_bytes_max = '8 GB'", "dicom.limits.object_bytes_max", '"8 GiB"'),
         ("[dicom.limits]\nobject_bytes_max = 1", "dicom.limits.object_bytes_max", '"8 GiB"'),
         ("[storage]\ndisk_reserve_bytes = -1", "storage.disk_reserve_bytes", '"256 MiB"'),
+        ("[inspection]\nrule = []", "inspection.rule", "Did you mean rules?"),
         ("[keys]\npassphrase_file = ''", "keys.passphrase_file", "passphrase_file ="),
         ("[keys]\npassphrase = 'secret'", "keys.passphrase", "Did you mean passphrase_file?"),
     ],

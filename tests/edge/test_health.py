@@ -11,6 +11,8 @@ import pytest
 
 from leadglass.cli.place import opened
 from leadglass.config import DicomConfig
+from leadglass.edge import health
+from leadglass.edge.confine import Confinement
 from leadglass.edge.health import Check, SiteUnderReview, State, examine, worst
 from leadglass.errors import StorageError
 from leadglass.wiring import create_site
@@ -100,3 +102,20 @@ def test_a_taken_port_is_told_apart_from_a_running_hub(review: SiteUnderReview) 
 
 def test_the_ledger_may_be_left_out(review: SiteUnderReview) -> None:
     assert "ledger" not in seen(replace(review, verifies_ledger=False))
+
+
+@pytest.mark.parametrize(
+    ("held", "state", "words"),
+    [
+        (Confinement(True, True, True, True, True), State.OK, "without files, network"),
+        (Confinement(True, False, True, True, True), State.WARN, "without these protections: no files."),
+        (Confinement(), State.FAIL, "does not run here"),
+    ],
+)
+def test_what_the_kernel_does_not_protect_is_told(
+    review: SiteUnderReview, monkeypatch: pytest.MonkeyPatch, held: Confinement, state: State, words: str
+) -> None:
+    monkeypatch.setattr(health, "prove", lambda: held)
+    check = seen(review)["sandbox"]
+    assert check.state is state and words in check.detail
+    assert bool(check.step) == (state is not State.OK)

@@ -74,7 +74,7 @@ class _Nursery:
 
     def __init__(self, command: Sequence[str], setup: Mapping[str, object]) -> None:
         ours, theirs = socket.socketpair()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._control = ours
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
@@ -147,7 +147,7 @@ class Sandbox:
         self.seconds = seconds
         self._setup = {"keep": sorted(self.keep), "rules": [str(path.resolve()) for path in rules]}
         self._command = tuple(command)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # an inspector that is forgotten gives its worker back wherever that happens
         self._nursery: _Nursery | None = None
         self._idle: list[_Worker] = []
         self._busy = 0

@@ -8,10 +8,12 @@ on any doubt.
 
 from __future__ import annotations
 
-import codecs
+import encodings
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import socket
 import struct
@@ -26,7 +28,7 @@ from typing import NoReturn
 from leadglass import limits
 from leadglass.dicom.part10 import encode_file_meta
 from leadglass.dicom.syntaxes import EXPLICIT_LITTLE, transfer_syntax
-from leadglass.edge.confine import Allowance, address_space_bytes, allow_cpu, confine
+from leadglass.edge.confine import Allowance, address_space_bytes, allow_cpu, confine, leave_network
 from leadglass.edge.engines_yara import RuleEngine, RuleScan, compile_rules
 from leadglass.edge.sandbox_wire import (
     PIECE_BYTES_MAX,
@@ -43,8 +45,6 @@ from leadglass.malware.anatomy import FileInspector, Inspector
 from leadglass.malware.anything import AnyFileInspector
 
 _ALLOW_EVERY_BYTES = 16 << 20
-_ENCODINGS = ("ascii", "latin-1", "cp437", "cp1252", "utf-7", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
-"""What names and texts inside files are decoded with; Python reads an encoding from its folder when first asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _failure(error: Exception) -> str:
 
 def work(link: socket.socket, engine: Engine) -> NoReturn:
     """Inspect objects until the owner closes the socket."""
-    confine(
+    held = confine(
         Allowance(
             memory_bytes=address_space_bytes() + limits.SANDBOX_MEMORY_BYTES,
             open_files=8,
@@ -135,6 +135,8 @@ def work(link: socket.socket, engine: Engine) -> NoReturn:
             dies_with_parent=True,
         )
     )
+    if not held.no_network:
+        leave_network()
     buffer = bytearray(PIECE_BYTES_MAX)
     task: _Task | None = None
     is_told = False
@@ -191,8 +193,9 @@ def nurse(control: socket.socket) -> NoReturn:
 
 def _warm(engine: Engine) -> None:
     """Inspect an object of ours, so that what is loaded or compiled at first use is there before the first fork."""
-    for encoding in _ENCODINGS:
-        codecs.lookup(encoding)
+    for module in pkgutil.iter_modules(encodings.__path__):
+        with suppress(ImportError):  # those of Windows alone
+            importlib.import_module(f"encodings.{module.name}")
     head = encode_file_meta(
         sop_class_uid="1.2.840.10008.5.1.4.1.1.7",
         sop_instance_uid="2.25.1",
