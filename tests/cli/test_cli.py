@@ -17,6 +17,7 @@ from leadglass.cli import _VERBS, exit_code, main
 
 GROUPS = {"node": ("add", "list", "approve", "remove"), "identity": ("show", "renew"),
           "account": ("list", "add", "password", "role", "remove"), "quarantine": ("list", "why", "release", "discard"),
+          "archive": ("inspect",),
           "ledger": ("list", "verify")}  # fmt: skip
 EVERY = [(name,) for name in _VERBS if name not in GROUPS] + [(g, v) for g, vs in GROUPS.items() for v in vs]
 
