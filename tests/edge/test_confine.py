@@ -5,11 +5,16 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from pydicom.data import get_testdata_file
+from tests.edge.test_decoder import Source
 
 from leadglass.edge.confine import Confinement, prove
 from leadglass.edge.confine_calls import COMPUTING, READING, calls_of
+from leadglass.edge.decoder import Decoder
+from leadglass.edge.sandbox import Sandbox
 
 HEAD = """
 import ctypes, os, socket, sys, threading, mmap
@@ -64,6 +69,32 @@ def test_a_process_that_loads_reads_its_folders_and_nothing_else() -> None:
     assert tried("os.execv('/bin/true', ['true'])", more) == "PermissionError"
     if prove().no_files:
         assert tried("open('/etc/hostname')", more) == "PermissionError"
+
+
+def told_by_the_system(number: int) -> dict[str, str]:
+    lines = Path(f"/proc/{number}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def test_workers_are_confined_while_they_work() -> None:
+    """What inspects and what decodes: the system itself says that both have a filter and can gain no privilege."""
+    pool, decoder = Sandbox(()), Decoder(1)
+    try:
+        inspector = pool.file()
+        inspector.feed(b"x")
+        inspector.finish()
+        looking = pool.file()
+        looking.feed(bytes(5_000))
+        data = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
+        decoder.describe(Source(data))
+        (worker,) = decoder._all
+        for number in (looking._worker.number, worker._process.pid):  # type: ignore[union-attr]  # it is at work
+            status = told_by_the_system(number)
+            assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
+            assert status["Threads"] == "1" or number != looking._worker.number  # type: ignore[union-attr]
+    finally:
+        pool.close()
+        decoder.close()
 
 
 def test_what_did_not_take_hold_is_named() -> None:

@@ -82,9 +82,9 @@ class _Desk:
     def judge(self, found: Found) -> Judged:
         """Judge one file. A zip file whose members are judged one by one is not held whole as well if it is large."""
         from leadglass.journeys.inspect import judge
-        from leadglass.malware.anything import DOCUMENT_BYTES_MAX
+        from leadglass.malware.anything import ARCHIVE_BYTES_MAX
 
-        is_large_archive = found.is_archive and found.file.length_bytes > DOCUMENT_BYTES_MAX
+        is_large_archive = found.is_archive and found.file.length_bytes > ARCHIVE_BYTES_MAX
         inspector = None if is_large_archive else self.pool.any_file(Path(found.file.components[-1]).suffix)
         scans = () if self.clamd is None else (self.clamd.scan(),)
         return judge(found.file, found.path, inspector, scans=scans, known=found.findings)

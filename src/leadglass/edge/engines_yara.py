@@ -70,7 +70,8 @@ class RuleScan:
 
     def _scan(self) -> None:
         for finding in self._engine.scan(self._held, self._base):
-            self._found.setdefault(finding.claim, finding)
+            if len(self._found) < _MATCHES_MAX:
+                self._found.setdefault(finding.claim, finding)
 
 
 def rule_files(paths: Sequence[Path]) -> list[Path]:

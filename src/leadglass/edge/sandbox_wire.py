@@ -23,6 +23,7 @@ from leadglass.errors import LimitExceeded
 from leadglass.finding import Assessed, Finding, Inspection, NotAssessed, Severity
 
 __all__ = [
+    "FINDINGS_MAX",
     "PIECE_BYTES_MAX",
     "SETUP_BYTES_MAX",
     "Answer",
@@ -36,11 +37,13 @@ __all__ = [
 PIECE_BYTES_MAX = 1 << 20
 """Objects are cut into pieces no longer than this."""
 
+FINDINGS_MAX = 256
+"""Findings in one answer."""
+
 SETUP_BYTES_MAX = 1 << 20
 """What a nursery is told at its start."""
 
 _HEADER = struct.Struct(">BI")
-_FINDINGS_MAX = 512
 _TEXT_MAX = 2_000
 _ID = re.compile(r"[A-Z0-9-]{3,24}")
 _CLASS = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -157,7 +160,7 @@ def read_answer(untrusted: bytes | bytearray | memoryview, *, fed_bytes: int, ke
     said = json.loads(bytes(untrusted))
     if not isinstance(said, dict):
         raise ValueError("not an answer")
-    findings = tuple(_finding(line, fed_bytes) for line in _list(said.get("findings"), _FINDINGS_MAX))
+    findings = tuple(_finding(line, fed_bytes) for line in _list(said.get("findings"), FINDINGS_MAX))
     reason = said.get("reason")
     values = said.get("values")
     if not isinstance(values, dict) or len(values) > len(keep):

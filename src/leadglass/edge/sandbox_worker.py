@@ -31,6 +31,7 @@ from leadglass.dicom.syntaxes import EXPLICIT_LITTLE, transfer_syntax
 from leadglass.edge.confine import Allowance, address_space_bytes, allow_cpu, confine, leave_network
 from leadglass.edge.engines_yara import RuleEngine, RuleScan, compile_rules
 from leadglass.edge.sandbox_wire import (
+    FINDINGS_MAX,
     PIECE_BYTES_MAX,
     SETUP_BYTES_MAX,
     Answer,
@@ -114,7 +115,10 @@ def _inspector(engine: Engine, ask: dict[str, object]) -> Inspector | FileInspec
 
 
 def _with(inspection: Inspection, more: Sequence[Finding]) -> Inspection:
+    """Add what the rules found; of more findings than anybody reads, the gravest are kept."""
     findings = (*inspection.findings, *more)
+    if len(findings) > FINDINGS_MAX:
+        findings = tuple(sorted(findings, key=lambda finding: -finding.severity)[:FINDINGS_MAX])
     return NotAssessed(inspection.reason, findings) if isinstance(inspection, NotAssessed) else Assessed(findings)
 
 
