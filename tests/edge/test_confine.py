@@ -15,6 +15,7 @@ from leadglass.edge.confine import Confinement, prove
 from leadglass.edge.confine_calls import COMPUTING, READING, calls_of
 from leadglass.edge.decoder import Decoder
 from leadglass.edge.sandbox import Sandbox
+from leadglass.finding import Assessed
 
 HEAD = """
 import ctypes, os, socket, sys, threading, mmap
@@ -80,12 +81,11 @@ def test_workers_are_confined_while_they_work() -> None:
     """What inspects and what decodes: the system itself says that both have a filter and can gain no privilege."""
     pool, decoder = Sandbox(()), Decoder(1)
     try:
-        inspector = pool.file()
-        inspector.feed(b"x")
-        inspector.finish()
-        looking = pool.file()
-        looking.feed(bytes(5_000))
         data = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
+        inspector = pool.file()
+        inspector.feed(data)
+        assert inspector.finish() == Assessed()
+        looking = pool.file()  # by the same worker, which is confined by now
         decoder.describe(Source(data))
         (worker,) = decoder._all
         for number in (looking._worker.number, worker._process.pid):  # type: ignore[union-attr]  # it is at work
