@@ -182,6 +182,11 @@ class Hub:
         """Give the data set of an object in another transfer syntax."""
         return self.decoder.rewrite(source, syntax, part10=False)
 
+    def require_rules(self) -> None:
+        """Compile the rules the site has: a bad one is told before anything comes in. Raises UsageError."""
+        if self.site.rule_paths:
+            self.sandbox.start()
+
     def recover(self) -> Recovered:
         """Settle what a crash left in staging. Only the serving process may do it, before it serves."""
         return recover(self.catalogue, self.blobs, self.clock, self.policy)
@@ -237,8 +242,7 @@ class Running:
         dicom, web = hub.site.config.dicom, hub.site.config.web
         self._listeners: list[Listener] = []
         hub.identity.require()
-        if hub.site.rule_paths:
-            hub.sandbox.start()  # a rule that does not compile is told before the doors open
+        hub.require_rules()
         if app is not None and web.port is not None:
             require_accounts(hub.site.accounts_path)
         self._claim = Claim(hub.site)

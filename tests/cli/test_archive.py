@@ -75,6 +75,13 @@ def test_what_is_malicious_now_is_locked_away_whole(ruled: Path) -> None:
     assert released.code == 0 and archived(ruled) == before
 
 
+@pytest.mark.parametrize("verb", [("archive", "inspect"), ("import", Path(__file__)), ("serve",)])
+def test_a_bad_rule_is_told_before_anything_comes_in(ruled: Path, verb: tuple[str | Path, ...]) -> None:
+    (ruled / "rules/new.yar").write_text("rule x { condition: nothing }")
+    done = run(*verb, "--site", ruled)
+    assert done.code == 2 and "new.yar does not compile" in done.err
+
+
 def test_what_is_suspicious_stays(ruled: Path) -> None:
     (ruled / "rules/new.yar").write_text(RULE % "medium")
     before = archived(ruled)

@@ -15,7 +15,7 @@ from leadglass.edge.confine import Confinement, prove
 from leadglass.edge.confine_calls import COMPUTING, READING, calls_of
 from leadglass.edge.decoder import Decoder
 from leadglass.edge.sandbox import Sandbox
-from leadglass.finding import Assessed
+from leadglass.malware.verdict import Verdict, verdict_of
 
 HEAD = """
 import ctypes, os, socket, sys, threading, mmap
@@ -84,7 +84,7 @@ def test_workers_are_confined_while_they_work() -> None:
         data = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
         inspector = pool.file()
         inspector.feed(data)
-        assert inspector.finish() == Assessed()
+        assert verdict_of(inspector.finish()) is Verdict.CLEAN
         looking = pool.file()  # by the same worker, which is confined by now
         decoder.describe(Source(data))
         (worker,) = decoder._all

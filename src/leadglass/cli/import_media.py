@@ -43,6 +43,7 @@ def command(voice: Voice, site: str | None, paths: tuple[Path, ...]) -> None:
 
     require_media(paths)
     with opened(site) as hub, until_stopped() as stopped:
+        hub.require_rules()
         medium = _Medium(paths, lambda: stopped.is_said)
         taken, failure = _take(voice, hub, medium)
     if voice.is_json:
