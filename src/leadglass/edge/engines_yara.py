@@ -30,9 +30,9 @@ _MATCHES_MAX = 32
 
 @dataclass(frozen=True, slots=True)
 class RuleEngine:
-    """Compiled rules, ready for any number of scans."""
+    """Compiled rules and what applies them, for one thread; forked workers use it as their own."""
 
-    rules: yara_x.Rules
+    scanner: yara_x.Scanner
     count: int
 
     def scan(self, data: bytes | bytearray | memoryview, base: int = 0) -> Iterator[Finding]:
@@ -40,8 +40,7 @@ class RuleEngine:
 
         How long it may take is the worker's limit: a time limit of the engine's own would start a thread.
         """
-        scanner = yara_x.Scanner(self.rules)
-        for rule in scanner.scan(bytes(data)).matching_rules[:_MATCHES_MAX]:
+        for rule in self.scanner.scan(bytes(data)).matching_rules[:_MATCHES_MAX]:
             yield _finding(rule, base)
 
 
@@ -109,7 +108,7 @@ def compile_rules(paths: Sequence[Path]) -> RuleEngine:
                 f"A rule in {path} does not compile ({line[:120]}).", hint="Correct or remove that rule."
             ) from None
     rules = compiler.build()
-    return RuleEngine(rules, sum(1 for _ in rules))
+    return RuleEngine(yara_x.Scanner(rules), sum(1 for _ in rules))
 
 
 def _finding(rule: object, base: int) -> Finding:
