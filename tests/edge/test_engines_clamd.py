@@ -62,6 +62,13 @@ class FakeClamd:
         link.sendall(b"stream: Eicar-Test-Signature FOUND\0" if b"EICAR" in data else b"stream: OK\0")
 
 
+def drained(link: socket.socket) -> None:
+    """Read a stream to its end, as clamd does before it answers."""
+    data = b""
+    while not data.endswith(bytes(4)) and (piece := link.recv(1 << 16)):
+        data += piece
+
+
 @pytest.fixture(params=["unix", "tcp"])
 def fake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[FakeClamd, Clamd]]:
     if request.param == "unix":
@@ -120,7 +127,7 @@ def test_no_answer_that_is_understood_is_not_assessed(fake: tuple[FakeClamd, Cla
     server, clamd = fake
 
     def answer(link: socket.socket) -> None:
-        link.recv(1 << 16)
+        drained(link)
         link.sendall(reply)
 
     server.answer = answer
@@ -131,7 +138,7 @@ def test_a_name_of_its_own_making_is_harmless(fake: tuple[FakeClamd, Clamd]) -> 
     server, clamd = fake
 
     def answer(link: socket.socket) -> None:
-        link.recv(1 << 16)
+        drained(link)
         link.sendall(b"stream: <b>\x1b[31m'x FOUND\0")
 
     server.answer = answer
