@@ -42,6 +42,7 @@ class AuditKind(StrEnum):
     IMPORTED = "imported"
     EXPORTED = "exported"
     VERIFIED = "verified"
+    OBJECT_DISARMED = "object-disarmed"
     OBJECT_INSPECTED = "object-inspected"
     ARCHIVE_INSPECTED = "archive-inspected"
     LOGIN = "login"

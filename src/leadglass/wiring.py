@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 
@@ -37,6 +38,7 @@ from leadglass.edge.sender import Sender
 from leadglass.edge.site import Claim, Identity, Site
 from leadglass.edge.web import WebServer
 from leadglass.errors import LeadglassError
+from leadglass.journeys.clean import disarmer, inspect_with
 from leadglass.journeys.commit import Committer
 from leadglass.journeys.deliver import Forwarder
 from leadglass.journeys.desk import Desk
@@ -49,6 +51,8 @@ from leadglass.journeys.recover import Recovered, recover
 from leadglass.journeys.retrieve import Archive, OpenedObject
 from leadglass.journeys.serve import serve_association
 from leadglass.journeys.settle import Settling
+from leadglass.malware.disarm import Disarmer
+from leadglass.malware.rebuild.allowance import parse_allowance
 
 FIRST_ACCOUNT = "admin"
 JOB_PAUSE_SECONDS = 1.0
@@ -181,6 +185,11 @@ class Hub:
     def rewrite(self, source: OpenedObject, syntax: str) -> Iterator[bytes]:
         """Give the data set of an object in another transfer syntax."""
         return self.decoder.rewrite(source, syntax, part10=False)
+
+    def disarmer(self) -> Disarmer:
+        """Make what gives harmless copies, under the allow-list that comes with Leadglass."""
+        allowed = files("leadglass").joinpath("content/policies/disarm.toml").read_text(encoding="utf-8")
+        return disarmer(parse_allowance(allowed), lambda pieces: inspect_with(self.sandbox.file(), pieces))
 
     def require_rules(self) -> None:
         """Compile the rules the site has: a bad one is told before anything comes in. Raises UsageError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from pydicom.data import get_testdata_file
 
 from leadglass.errors import LimitExceeded, PeerError, StorageFull
 from leadglass.journeys import import_media
+from leadglass.journeys.clean import disarmer, inspect_in_process
 from leadglass.journeys.import_media import Fate, Importer
 from leadglass.journeys.ports import ObjectState
+from leadglass.malware.rebuild.allowance import parse_allowance
 from tests.journeys.shelf import Shelf, shelf_in
 
 CT = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
@@ -123,3 +126,20 @@ def test_files_settle_on_the_way(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) 
         in_place.append(sum(1 for path in (shelf.folder / "objects").rglob("*") if path.is_file()))
     assert in_place == [0, 0, 0, 4, 4, 4, 4, 8, 8, 8]
     assert sum(1 for path in (shelf.folder / "objects").rglob("*") if path.is_file()) == 10
+
+
+def test_a_harmless_copy_of_what_is_held_is_archived_beside_it(shelf: Shelf) -> None:
+    """The original stays held; the copy has its UID, its pixels, and no program in front."""
+    allowed = files("leadglass").joinpath("content/policies/disarm.toml").read_text(encoding="utf-8")
+    by = disarmer(parse_allowance(allowed), inspect_in_process)
+    program, cut = Importer(shelf.receiver, "anna", disarmer=by).take([File("a", POLYGLOT), File("b", POLYGLOT[:2000])])
+    assert (program.fate, cut.fate) == (Fate.DISARMED, Fate.HELD)
+    assert "Its copy is held too" in cut.copy, "it belongs to no study"
+    assert program.object_id is not None
+    copy = shelf.catalogue.object(program.object_id)
+    held = shelf.catalogue.objects(ObjectState.HELD)
+    assert copy.state is ObjectState.ARCHIVED
+    assert copy.findings == ()
+    assert {one.sop_instance_uid for one in held} == {copy.sop_instance_uid}
+    kinds = [line.kind for line in shelf.catalogue.ledger(subject=program.object_id)]
+    assert "object-disarmed" in kinds

@@ -31,12 +31,15 @@ _NAMED_MAX = 10
 """Files not taken in that a person is told by name; --json has them all."""
 
 
-@verb("import", example="leadglass import /media/cdrom\nleadglass import exam.zip more/ single.dcm --json")
+@verb("import", example="leadglass import /media/cdrom\nleadglass import exam.zip --disarm")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--disarm", "is_disarming", is_flag=True,
+              help="Archive a harmless copy of what is held, where one can be proved.")  # fmt: skip
 @click.pass_obj
-def command(voice: Voice, site: str | None, paths: tuple[Path, ...]) -> None:
+def command(voice: Voice, site: str | None, paths: tuple[Path, ...], is_disarming: bool) -> None:
     """Take in files, folders, zip files and discs.
 
+    With --disarm an object that is held stays held, and a copy with the same pixels and nothing harmful is archived.
     Exit code 1 when anything was held, rejected, suspicious or not taken in, 3 when nothing could be read.
     """
     from leadglass.edge.media import require_media
@@ -45,7 +48,7 @@ def command(voice: Voice, site: str | None, paths: tuple[Path, ...]) -> None:
     with opened(site) as hub, until_stopped() as stopped:
         hub.require_rules()
         medium = _Medium(paths, lambda: stopped.is_said)
-        taken, failure = _take(voice, hub, medium)
+        taken, failure = _take(voice, hub, medium, is_disarming=is_disarming)
     if voice.is_json:
         voice.json(_json(taken, medium, failure))
     else:
@@ -57,12 +60,17 @@ def command(voice: Voice, site: str | None, paths: tuple[Path, ...]) -> None:
     click.get_current_context().exit(_code(taken, medium))
 
 
-def _take(voice: Voice, hub: Hub, medium: _Medium) -> tuple[list[ImportLine], StorageError | None]:
+def _take(
+    voice: Voice, hub: Hub, medium: _Medium, *, is_disarming: bool
+) -> tuple[list[ImportLine], StorageError | None]:
     """Take in what the medium holds; a storage that fails ends it, with what was done until then."""
     from leadglass.journeys.import_media import Importer
 
     lines: list[ImportLine] = []
-    importer = Importer(hub.receiver, operator(), hub.settling.settle, is_stopping=medium.is_stopping)
+    disarmer = hub.disarmer() if is_disarming else None
+    importer = Importer(
+        hub.receiver, operator(), hub.settling.settle, is_stopping=medium.is_stopping, disarmer=disarmer
+    )
     try:
         with voice.progress("Importing") as advance, closing(importer.take(medium.files())) as taking:
             for line in taking:
@@ -144,7 +152,7 @@ def _code(lines: list[ImportLine], medium: _Medium) -> int:
         return STOPPED
     if all(line.fate is Fate.UNREADABLE for line in lines):
         return 3
-    is_fine = all(line.fate in (Fate.IMPORTED, Fate.DUPLICATE) for line in lines)
+    is_fine = all(line.fate in (Fate.IMPORTED, Fate.DUPLICATE) for line in lines)  # disarmed: its original is held
     return 0 if is_fine and not medium.has_alarm and not medium.left else 1
 
 
@@ -160,7 +168,12 @@ def _tell(voice: Voice, lines: list[ImportLine], medium: _Medium) -> None:
         voice.table(
             ("File", "Outcome", "Why", "Object"),
             (
-                (line.label, line.fate.value, line.reason, "" if line.object_id is None else line.object_id.hex())
+                (
+                    line.label,
+                    line.fate.value,
+                    f"{line.reason} {line.copy}".strip(),
+                    "" if line.object_id is None else line.object_id.hex(),
+                )
                 for line in noted[:_SHOWN_MAX]
             ),
         )
@@ -189,7 +202,7 @@ def _tell_next(voice: Voice, counts: Counter[str], medium: _Medium) -> None:
         voice.say("Stopped: what is counted above is kept, the rest of the medium was not looked at.")
         voice.say("Next: run the same import again; what is here already counts as a duplicate.")
         return
-    if counts["held"] or counts["conflict"]:
+    if counts["held"] or counts["conflict"] or counts["disarmed"]:
         voice.say("Next: `leadglass quarantine list` shows what is held or in conflict.")
     if counts["unreadable"] or medium.left:
         voice.say("Next: put right what was not taken in, and import it again; what is here already is no harm.")
@@ -205,6 +218,7 @@ def _json(lines: list[ImportLine], medium: _Medium, failure: StorageError | None
                 "object": None if line.object_id is None else line.object_id.hex(),
                 "length_bytes": line.length_bytes,
                 "reason": line.reason,
+                "copy": line.copy,
                 "findings": findings_json(line.findings),
             }
             for line in lines

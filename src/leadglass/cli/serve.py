@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import sys
 
@@ -22,7 +21,6 @@ def command(voice: Voice, site: str | None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with opened(site) as hub, until_stopped() as stopped:
         running = hub.start(console_of)
-        gc.freeze()  # what is loaded by now stays: the collector need not walk it again with every object
         try:
             dicom, web, recovered = hub.site.config.dicom, hub.site.config.web, running.recovered
             if voice.is_json:

@@ -81,6 +81,15 @@ def inspect_in_process(pieces: Iterable[bytes | memoryview]) -> Inspection:
     return inspect_with(FileInspector(keep=KEEP), pieces)
 
 
+Inspect = Callable[[Iterable[bytes | memoryview]], Inspection]
+
+
+def disarmer(allowance: Allowance, inspect: Inspect, *, is_new_identity: bool = False) -> Disarmer:
+    """Make the disarmer of this house: its copies say that Leadglass wrote them."""
+    implementation = Implementation(IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME)
+    return Disarmer(allowance, inspect, implementation, is_new_identity=is_new_identity)
+
+
 class Cleaner:
     """Disarm files one by one and write their copies."""
 
@@ -89,11 +98,10 @@ class Cleaner:
         allowance: Allowance,
         sink: Sink,
         *,
-        inspect: Callable[[Iterable[bytes | memoryview]], Inspection] = inspect_in_process,
+        inspect: Inspect = inspect_in_process,
         is_new_identity: bool = False,
     ) -> None:
-        implementation = Implementation(IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME)
-        self._disarmer = Disarmer(allowance, inspect, implementation, is_new_identity=is_new_identity)
+        self._disarmer = disarmer(allowance, inspect, is_new_identity=is_new_identity)
         self._sink = sink
         self._taken: set[tuple[str, ...]] = set()
         self._count = 0
@@ -101,15 +109,11 @@ class Cleaner:
     def clean(self, file: Candidate) -> CleanLine:
         """Make and write one copy; what is refused is told, only a target that fails raises (StorageError)."""
         try:
-            data = _read(file)
-            copy = self._disarmer.disarm(memoryview(data))
+            if file.length_bytes > OBJECT_BYTES_MAX:
+                raise _too_long()
+            data, copy = disarmed(self._disarmer, file.pieces())
         except (Refused, PeerError) as error:
             return refused(file.label, error)
-        except MemoryError:
-            return refused(file.label, Refused("The object needs more memory than there is."))
-        except Exception as error:  # noqa: BLE001 -- our own bug: this object is not proved, the others go on
-            why = f"A fault of Leadglass itself ({type(error).__name__}) stopped it: nothing is proved."
-            return refused(file.label, Refused(why, hint="Please report this object's kind and this line."))
         name = self._name(file.components)
         self._write(name, copy)
         digest = sha256()
@@ -151,18 +155,34 @@ class Cleaner:
         return components
 
 
+def disarmed(by: Disarmer, pieces: Iterable[bytes]) -> tuple[bytearray, Disarmed]:
+    """Read an object and give its bytes and a proved copy; raises Refused or PeerError, whatever stopped it."""
+    try:
+        data = _read(pieces)
+        return data, by.disarm(memoryview(data))
+    except (LeadglassError, OSError):
+        raise
+    except MemoryError as error:
+        raise Refused("The object needs more memory than there is.") from error
+    except Exception as error:  # our own bug: this object is not proved, the others go on
+        why = f"A fault of Leadglass itself ({type(error).__name__}) stopped it: nothing is proved."
+        raise Refused(why, hint="Please report this object's kind and this line.") from error
+
+
 def refused(label: str, error: LeadglassError) -> CleanLine:
     """Tell a file of which no copy was made."""
     return CleanLine(label, reason=error.message, next_step=error.hint)
 
 
-def _read(file: Candidate) -> bytearray:
-    """Read a file whole; a file that grows meanwhile is cut off at the limit."""
-    if file.length_bytes > OBJECT_BYTES_MAX:
-        raise LimitExceeded(f"The object is longer than {OBJECT_BYTES_MAX} bytes.", code="object-bytes")
+def _read(pieces: Iterable[bytes]) -> bytearray:
+    """Read an object whole; a file that grows meanwhile is cut off at the limit."""
     data = bytearray()
-    for piece in file.pieces():
+    for piece in pieces:
         data += piece
         if len(data) > OBJECT_BYTES_MAX:
-            raise LimitExceeded(f"The object is longer than {OBJECT_BYTES_MAX} bytes.", code="object-bytes")
+            raise _too_long()
     return data
+
+
+def _too_long() -> LimitExceeded:
+    return LimitExceeded(f"The object is longer than {OBJECT_BYTES_MAX} bytes.", code="object-bytes")

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
 
 from leadglass.audit import AuditEvent, AuditKind
-from leadglass.errors import LimitExceeded, PeerError, StorageError
+from leadglass.errors import LimitExceeded, PeerError, Refused, StorageError
 from leadglass.finding import Finding
+from leadglass.journeys.clean import disarmed
 from leadglass.journeys.inspection_ports import Candidate
 from leadglass.journeys.receive import Archived, Held, Outcome, Receiver, Reception, Rejected
+from leadglass.malware.disarm import Disarmer
 
 IMPORT_SOURCE = "IMPORT"
 """What routes call the source of imported objects (docs/spec/policy.md)."""
@@ -34,6 +36,8 @@ class Fate(StrEnum):
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
     HELD = "held"
+    DISARMED = "disarmed"
+    """Held, and a harmless copy with the same pixels is archived."""
     REJECTED = "rejected"
     UNREADABLE = "unreadable"
 
@@ -48,6 +52,8 @@ class ImportLine:
     object_id: bytes | None = None
     reason: str = ""
     findings: tuple[Finding, ...] = ()
+    copy: str = ""
+    """What became of its harmless copy, where one was asked for; `object_id` is then that of the copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,8 @@ class Importer:
     """Take in the files of a medium, one by one.
 
     `settle` gives what was committed its place; whoever imports outside a running hub, which does that by itself,
-    passes it, for until then each object keeps a file open. `is_stopping` is asked between files.
+    passes it, for until then each object keeps a file open. `is_stopping` is asked between files. With a `disarmer`
+    a harmless copy of what is held is archived beside it, where one can be made and proved.
     """
 
     receiver: Receiver
@@ -63,6 +70,7 @@ class Importer:
     settle: Callable[[], object] = lambda: None
     source: str = IMPORT_SOURCE
     is_stopping: Callable[[], bool] = lambda: False
+    disarmer: Disarmer | None = None
 
     def take(self, files: Iterable[Candidate]) -> Generator[ImportLine]:
         """Receive each file and tell what became of it; the end of the import is recorded with its counts.
@@ -99,7 +107,36 @@ class Importer:
         except BaseException:
             _abandon(reception)
             raise
-        return _line(file.label, length_bytes, reception.finish())
+        line = _line(file.label, length_bytes, reception.finish())
+        return line if line.fate is not Fate.HELD or self.disarmer is None else self._disarm(file, line, self.disarmer)
+
+    def _disarm(self, file: Candidate, held: ImportLine, disarmer: Disarmer) -> ImportLine:
+        """Archive a harmless copy of what was held; the original stays in the quarantine, whatever comes of it."""
+        assert held.object_id is not None
+        try:
+            _, copy = disarmed(disarmer, file.pieces())
+        except (Refused, PeerError) as error:
+            return replace(held, copy=f"There is no harmless copy: {error.message}")
+        reception = self.receiver.begin_file(self.source)
+        try:
+            for piece in copy.pieces:
+                reception.feed(piece)
+        except BaseException:
+            _abandon(reception)
+            raise
+        line = _line(file.label, copy.length_bytes, reception.finish())
+        if line.object_id is None:
+            return replace(held, copy=f"There is no harmless copy: {line.reason}")
+        if line.fate is Fate.HELD:
+            return replace(held, copy=f"Its copy is held too, as {line.object_id.hex()}.")
+        detail: dict[str, str | int] = {"held": held.object_id.hex(), "changes": len(copy.changes)}
+        self.receiver.catalogue.record(
+            AuditEvent(
+                AuditKind.OBJECT_DISARMED, self.receiver.clock.now_us(), self.actor, line.object_id, "disarmed", detail
+            )
+        )
+        told = f"A harmless copy is archived; the original is held as {held.object_id.hex()}."
+        return replace(held, fate=Fate.DISARMED, object_id=line.object_id, copy=told)
 
     def _record(self, fates: Mapping[str, int], outcome: str) -> None:
         self.receiver.catalogue.record(
