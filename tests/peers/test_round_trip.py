@@ -31,12 +31,14 @@ EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 
 HELD = {
     "0033_SC_rgb_jpeg.dcm": "its meta information promises explicit VR, the data set is implicit",
+    "0034_JPEG2000-embedded-sequence-delimiter.dcm": "the size header of its JPEG 2000 stream was overwritten",
     "0064_rtplan_truncated.dcm": "cut off inside a sequence",
     "0097_MR_truncated.dcm": "cut off inside the pixels",
     "0196_GH179B.dcm": "two bytes that are no VR in (0028,0120)",
     "0197_GH1339.dcm": "see 0033",
     "0215_GH364.dcm": "a file meta group inside the data set",
     "0227_GH1376.dcm": "UIDs that are hash values in hexadecimal",
+    "0235_genFile.dcm": "declares JPEG and holds raw pixels",
     "0238_GH179A.dcm": "two bytes that are no VR in (0028,0120)",
     "0302_bad_sequence.dcm": "a sequence that does not end",
     "0318_emri_small_jpeg_2k_lossless_too_short.dcm": "cut off inside the pixels",
