@@ -159,6 +159,8 @@ def main() -> int:
         if programs.find("clamd") is not None:
             address = stack.enter_context(clamd(folder, options.signatures))
             runs[f"clamd INSTREAM, {options.signatures:,} signatures"] = lambda files: clamd_stream(files, address)
+        for run in runs.values():
+            run(paths[:2])  # compiled patterns, loaded databases
         figures: dict[str, list[float]] = {name: [] for name in runs}
         for turn in range(options.rounds):
             for name, run in list(runs.items())[:: 1 if turn % 2 == 0 else -1]:
