@@ -11,6 +11,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from leadglass.errors import LimitExceeded, PeerError, StorageFull
+from leadglass.finding import Inspection
 from leadglass.journeys import import_media
 from leadglass.journeys.clean import disarmer, inspect_in_process
 from leadglass.journeys.import_media import Fate, Importer
@@ -143,3 +144,16 @@ def test_a_harmless_copy_of_what_is_held_is_archived_beside_it(shelf: Shelf) -> 
     assert {one.sop_instance_uid for one in held} == {copy.sop_instance_uid}
     kinds = [line.kind for line in shelf.catalogue.ledger(subject=program.object_id)]
     assert "object-disarmed" in kinds
+
+
+def test_a_fault_of_ours_refuses_one_copy_and_stops_nothing(shelf: Shelf) -> None:
+    """Whatever breaks while a copy is made, the object stays held and the next file comes in."""
+    allowed = files("leadglass").joinpath("content/policies/disarm.toml").read_text(encoding="utf-8")
+
+    def broken(_: object) -> Inspection:
+        raise OSError("a pipe broke")
+
+    importer = Importer(shelf.receiver, "anna", disarmer=disarmer(parse_allowance(allowed), broken))
+    held, imported = importer.take([File("a", POLYGLOT), File("b", other(7))])
+    assert (held.fate, imported.fate) == (Fate.HELD, Fate.IMPORTED)
+    assert "nothing is proved" in held.copy

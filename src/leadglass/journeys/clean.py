@@ -160,7 +160,7 @@ def disarmed(by: Disarmer, pieces: Iterable[bytes]) -> tuple[bytearray, Disarmed
     try:
         data = _read(pieces)
         return data, by.disarm(memoryview(data))
-    except (LeadglassError, OSError):
+    except (Refused, PeerError):
         raise
     except MemoryError as error:
         raise Refused("The object needs more memory than there is.") from error
