@@ -35,14 +35,13 @@ class InProcess:
         return Guarded(Inspector(transfer_syntax(transfer_syntax_uid), dataset_offset=dataset_offset, keep=self.keep))
 
 
-class Guarded:
-    """An inspector whose failure is an answer."""
+class _Around:
+    """Something around an inspector, which answers for it."""
 
-    __slots__ = ("_failed", "_inner")
+    __slots__ = ("_inner",)
 
-    def __init__(self, inner: Inspector | FileInspector) -> None:
+    def __init__(self, inner: UnderInspection | Inspector | FileInspector) -> None:
         self._inner = inner
-        self._failed = ""
 
     @property
     def dataset_offset(self) -> int | None:
@@ -62,7 +61,7 @@ class Guarded:
     @property
     def structure(self) -> Structure | None:
         """Give the structure of the data set, None before the end or if it failed."""
-        return None if self._failed else self._inner.structure
+        return self._inner.structure
 
     @property
     def limit_exceeded(self) -> LimitExceeded | None:
@@ -73,6 +72,21 @@ class Guarded:
     def is_done_with_header(self) -> bool:
         """Tell whether everything before the pixels has passed."""
         return self._inner.is_done_with_header
+
+
+class Guarded(_Around):
+    """An inspector whose failure is an answer."""
+
+    __slots__ = ("_failed",)
+
+    def __init__(self, inner: Inspector | FileInspector) -> None:
+        super().__init__(inner)
+        self._failed = ""
+
+    @property
+    def structure(self) -> Structure | None:
+        """Give the structure of the data set, None before the end or if it failed."""
+        return None if self._failed else self._inner.structure
 
     def feed(self, data: Buffer) -> None:
         """Take the next bytes; never raises, whatever they are."""
@@ -111,44 +125,15 @@ class Beside:
         return Scanned(self.inspectors.data_set(transfer_syntax_uid, dataset_offset), self.scan())
 
 
-class Scanned:
+class Scanned(_Around):
     """An inspector and a scanner on the same bytes."""
 
-    __slots__ = ("_inner", "_scan")
+    __slots__ = ("_scan",)
+    _inner: UnderInspection
 
     def __init__(self, inner: UnderInspection, scan: Scan) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._scan = scan
-
-    @property
-    def dataset_offset(self) -> int | None:
-        """Tell where the data set begins, once known."""
-        return self._inner.dataset_offset
-
-    @property
-    def transfer_syntax_uid(self) -> str:
-        """Give the transfer syntax, empty until known."""
-        return self._inner.transfer_syntax_uid
-
-    @property
-    def values(self) -> Mapping[int, bytes]:
-        """Give what is kept so far."""
-        return self._inner.values
-
-    @property
-    def structure(self) -> Structure | None:
-        """Give the structure of the data set, None before the end or if it failed."""
-        return self._inner.structure
-
-    @property
-    def limit_exceeded(self) -> LimitExceeded | None:
-        """Give the limit that was reached, or None."""
-        return self._inner.limit_exceeded
-
-    @property
-    def is_done_with_header(self) -> bool:
-        """Tell whether everything before the pixels has passed."""
-        return self._inner.is_done_with_header
 
     def feed(self, data: Buffer) -> None:
         """Take the next bytes; never raises, whatever they are."""
