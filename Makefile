@@ -4,7 +4,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 SHELL := /bin/bash
 
-.PHONY: demo check test bench bench-quick lint types contracts peers constraints clean
+# Every fuzz target for SECONDS, one after another: make fuzz SECONDS=600. Needs Python below 3.14.
+SECONDS ?= 60
+
+.PHONY: demo check test bench bench-quick fuzz lint types contracts peers constraints clean
 
 demo: .venv/.run
 	$(BIN)/leadglass demo $(ARGS)
@@ -28,6 +31,9 @@ bench: .venv/.dev peers
 
 bench-quick: .venv/.dev peers
 	$(BIN)/python -m benches.receive --quick $(ARGS)
+
+fuzz: .venv/.dev
+	$(BIN)/python fuzz/every.py --seconds $(SECONDS) $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
