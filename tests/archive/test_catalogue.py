@@ -23,10 +23,14 @@ from leadglass.archive.catalogue import (
     level_attributes,
 )
 from leadglass.archive.levels import MODALITIES_IN_STUDY, Level
+from leadglass.dicom.frame_digests import RUNS_MAX, FrameDigests
 from leadglass.errors import IntegrityError
 from leadglass.finding import Finding, Severity
 
 FINDING = Finding("LG-1", "preamble", Severity.HIGH, "claim", 0, 128, "(0008,0018)", "DCM-INSPECT")
+
+FRAMES = FrameDigests.of(bytes(32) * RUNS_MAX)
+"""The longest list there is."""
 
 attributes = st.dictionaries(st.sampled_from(sorted(KEPT_TAGS)) | st.integers(0, 0xFFFFFFFF), st.text(max_size=40))
 descriptions = st.builds(
@@ -44,6 +48,7 @@ descriptions = st.builds(
     attributes=attributes,
     findings=st.sampled_from([(), (FINDING,), (FINDING, Finding("LG-2", "x", Severity.INFO, ""))]),
     reason=st.text(max_size=40),
+    frames=st.sampled_from([None, FRAMES, FrameDigests.of(bytes(32))]),
 )
 
 
@@ -60,7 +65,7 @@ def test_attributes_read_back_as_they_were(kept: dict[int, str]) -> None:
 def example() -> Description:
     values = {field.name: "x" for field in fields(Description)}
     values |= {"object_id": bytes(16), "digest": bytes(32), "received_at_us": 1, "length_bytes": 2}
-    return Description(**{**values, "attributes": {0x00100010: "DOE"}, "findings": (FINDING,)})
+    return Description(**{**values, "attributes": {0x00100010: "DOE"}, "findings": (FINDING,), "frames": FRAMES})
 
 
 def test_lone_surrogates_survive() -> None:
@@ -87,7 +92,7 @@ def test_what_is_no_record_is_an_integrity_error(data: bytes) -> None:
         decode_description(data)
 
 
-@pytest.mark.parametrize("name", ["id", "digest", "attributes", "findings"])
+@pytest.mark.parametrize("name", ["id", "digest", "attributes", "findings", "frames"])
 @pytest.mark.parametrize("value", [1, "zz", ["x"], [[1]], None])
 def test_a_record_with_a_wrong_part_is_an_integrity_error(name: str, value: object) -> None:
     whole = json.loads(encode_description(example()))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from leadglass.archive.levels import COMPUTED, KEPT, KEPT_ANYWHERE, Level
+from leadglass.dicom.frame_digests import FrameDigests
 from leadglass.errors import IntegrityError
 from leadglass.finding import Finding, Severity
 
@@ -56,6 +57,8 @@ class Describable(Protocol):
     def findings(self) -> tuple[Finding, ...]: ...
     @property
     def reason(self) -> str: ...
+    @property
+    def frames(self) -> FrameDigests | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class Description:
     attributes: Mapping[int, str]
     findings: tuple[Finding, ...]
     reason: str
+    frames: FrameDigests | None = None
 
 
 def encode_description(record: Describable) -> bytes:
@@ -93,6 +97,8 @@ def encode_description(record: Describable) -> bytes:
         "digest": record.digest.hex(),
         "attributes": _named(record.attributes),
     }
+    if record.frames is not None:
+        value["frames"] = record.frames.written()
     if record.reason:
         value["reason"] = record.reason
     if record.findings:
@@ -121,6 +127,7 @@ def decode_description(data: bytes) -> Description:
             attributes=_tagged(value["attributes"]),
             findings=tuple(Finding(row[0], row[1], Severity(row[2]), *row[3:]) for row in value.get("findings", ())),
             reason=value.get("reason", ""),
+            frames=None if "frames" not in value else FrameDigests.read(value["frames"]),
         )
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise IntegrityError("A sealed record opens but does not read back.") from error

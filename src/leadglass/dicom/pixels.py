@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Literal
 
 from leadglass.dicom.structure import DatasetError, PixelData, packed
 from leadglass.limits import PIXEL_FRAGMENTS_MAX
@@ -20,6 +21,9 @@ EXTENDED_LENGTHS = 0x7FE00002
 OFFSET_TABLES = frozenset({EXTENDED_OFFSET_TABLE, EXTENDED_LENGTHS})
 
 Ranges = tuple[tuple[int, int], ...]
+
+SAMPLES_PER_PIXEL, NUMBER_OF_FRAMES = 0x00280002, 0x00280008
+ROWS, COLUMNS, BITS_ALLOCATED = 0x00280010, 0x00280011, 0x00280100
 
 
 class PixelLog:
@@ -34,6 +38,11 @@ class PixelLog:
         self._extended_lengths: Sequence[int] = ()
         self.offsets = array("Q")
         self.lengths = array("I")
+
+    @property
+    def found(self) -> PixelData | None:
+        """Give the pixel data as it was noted first, without its fragments and tables."""
+        return self._found
 
     def native(self, tag: int, offset: int, length: int) -> None:
         """Note native pixel data at its first value byte."""
@@ -78,6 +87,21 @@ class PixelLog:
 def frame_length_bits(rows: int, columns: int, samples_per_pixel: int, bits_allocated: int) -> int:
     """Give the bits of one native frame; frames of 1 bit are packed without padding (PS3.5 §8.1.1)."""
     return rows * columns * samples_per_pixel * bits_allocated
+
+
+def native_frames(values: Mapping[int, bytes], *, is_little: bool = True) -> tuple[int, int]:
+    """Read how many frames a data set states, at least one, and the bits of one native frame; 0 where it is silent."""
+    order: Literal["little", "big"] = "little" if is_little else "big"
+
+    def number(tag: int, default: int) -> int:
+        raw = values.get(tag, b"")
+        return int.from_bytes(raw[:2], order) if len(raw) >= 2 else default
+
+    stated = values.get(NUMBER_OF_FRAMES, b"").split(b"\\")[0].strip(b" \0")
+    bits = frame_length_bits(
+        number(ROWS, 0), number(COLUMNS, 0), number(SAMPLES_PER_PIXEL, 1), number(BITS_ALLOCATED, 0)
+    )
+    return max(1, int(stated[:20])) if stated.isdigit() else 1, bits
 
 
 def frames(pixel_data: PixelData, number_of_frames: int, native_frame_bits: int = 0) -> list[Ranges]:

@@ -198,6 +198,7 @@ class ObjectRows:
             attributes=described.attributes,
             findings=described.findings,
             reason=described.reason,
+            frames=described.frames,
         )
 
     # --- changes ------------------------------------------------------------------------------------

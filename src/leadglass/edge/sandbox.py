@@ -20,6 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from leadglass import limits
+from leadglass.dicom.frame_digests import FrameDigests
 from leadglass.dicom.part10 import FileMeta, HeadReader
 from leadglass.dicom.structure import DatasetError, DatasetLimit, Structure
 from leadglass.dicom.visitor import Buffer
@@ -285,6 +286,11 @@ class RemoteInspector:
     def structure(self) -> Structure | None:
         """Give the structure of the data set, None before the end or if it failed."""
         return None if self._answer is None else self._answer.structure
+
+    @property
+    def frame_digests(self) -> FrameDigests | None:
+        """Give what the frames hash to, once finished."""
+        return None if self._answer is None else self._answer.frames
 
     @property
     def is_done_with_header(self) -> bool:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from leadglass import limits
+from leadglass.dicom.frame_digests import FrameDigests
 from leadglass.dicom.structure import PixelData, Structure, packed
 from leadglass.errors import LimitExceeded
 from leadglass.finding import Assessed, Finding, Inspection, NotAssessed, Severity
@@ -68,6 +69,7 @@ class Answer:
     values: Mapping[int, bytes]
     structure: Structure | None = None
     limit: LimitExceeded | None = None
+    frames: FrameDigests | None = None
 
 
 def send_message(link: socket.socket, kind: Kind, payload: bytes | bytearray | memoryview = b"") -> None:
@@ -119,6 +121,7 @@ def write_answer(answer: Answer) -> bytes:
             ],
             "values": {str(tag): value.decode("latin-1") for tag, value in answer.values.items()},
             "structure": None if answer.structure is None else _write_structure(answer.structure),
+            "frames": None if answer.frames is None else answer.frames.written(),
             "limit": None if limit is None else [limit.message, limit.code, limit.clause],
         },
         ensure_ascii=False,
@@ -171,11 +174,13 @@ def read_answer(untrusted: bytes | bytearray | memoryview, *, fed_bytes: int, ke
         if number not in keep or not isinstance(value, str) or len(value) > limits.ELEMENT_VALUE_KEPT_MAX:
             raise ValueError("value")
         kept[number] = value.encode("latin-1")
+    frames = said.get("frames")
     return Answer(
         Assessed(findings) if reason is None else NotAssessed(_text(reason), findings),
         kept,
         _structure(said.get("structure"), kept, fed_bytes),
         _limit(said.get("limit")),
+        None if frames is None else FrameDigests.read(frames),
     )
 
 

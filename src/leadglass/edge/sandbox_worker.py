@@ -90,7 +90,8 @@ class _Task:
         if not self._failed:
             try:
                 inspection = _with(inspector.finish(), () if self._scan is None else self._scan.finish())
-                return Answer(inspection, self._kept(), inspector.structure, inspector.limit_exceeded)
+                frames = None if isinstance(inspector, AnyFileInspector) else inspector.frame_digests
+                return Answer(inspection, self._kept(), inspector.structure, inspector.limit_exceeded, frames)
             except Exception as error:  # noqa: BLE001 -- any failure of a detector is an answer
                 self._failed = _failure(error)
         return Answer(NotAssessed(self._failed), self._kept(), None, inspector.limit_exceeded)
@@ -108,9 +109,10 @@ class _Task:
 def _inspector(engine: Engine, ask: dict[str, object]) -> Inspector | FileInspector | AnyFileInspector:
     what, offset = ask.get("what"), ask.get("dataset_offset")
     if what == "data-set" and isinstance(offset, int):
-        return Inspector(transfer_syntax(str(ask.get("syntax"))), dataset_offset=offset, keep=engine.keep)
+        syntax = transfer_syntax(str(ask.get("syntax")))
+        return Inspector(syntax, dataset_offset=offset, keep=engine.keep, hashes_frames=True)
     if what == "file":
-        return FileInspector(keep=engine.keep)
+        return FileInspector(keep=engine.keep, hashes_frames=True)
     return AnyFileInspector(keep=engine.keep, name=str(ask.get("name", "")))
 
 

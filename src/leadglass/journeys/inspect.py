@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from leadglass.dicom.frame_digests import FrameDigests
 from leadglass.dicom.structure import Structure
 from leadglass.dicom.syntaxes import transfer_syntax
 from leadglass.dicom.visitor import Buffer
@@ -28,11 +29,12 @@ class InProcess:
 
     def file(self) -> UnderInspection:
         """Begin a Part 10 file."""
-        return Guarded(FileInspector(keep=self.keep))
+        return Guarded(FileInspector(keep=self.keep, hashes_frames=True))
 
     def data_set(self, transfer_syntax_uid: str, dataset_offset: int) -> UnderInspection:
         """Begin a bare data set, as C-STORE carries it."""
-        return Guarded(Inspector(transfer_syntax(transfer_syntax_uid), dataset_offset=dataset_offset, keep=self.keep))
+        syntax = transfer_syntax(transfer_syntax_uid)
+        return Guarded(Inspector(syntax, dataset_offset=dataset_offset, keep=self.keep, hashes_frames=True))
 
 
 class _Around:
@@ -62,6 +64,11 @@ class _Around:
     def structure(self) -> Structure | None:
         """Give the structure of the data set, None before the end or if it failed."""
         return self._inner.structure
+
+    @property
+    def frame_digests(self) -> FrameDigests | None:
+        """Give what the frames hash to, once finished."""
+        return self._inner.frame_digests
 
     @property
     def limit_exceeded(self) -> LimitExceeded | None:

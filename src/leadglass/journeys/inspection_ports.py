@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+from leadglass.dicom.frame_digests import FrameDigests
 from leadglass.dicom.structure import Structure
 from leadglass.errors import LimitExceeded
 from leadglass.finding import Inspection
@@ -27,6 +28,10 @@ class UnderInspection(Protocol):
     def values(self) -> Mapping[int, bytes]: ...
     @property
     def structure(self) -> Structure | None: ...
+    @property
+    def frame_digests(self) -> FrameDigests | None:
+        """Give what the stored pixels of each frame hash to, once finished; None where they cannot be told apart."""
+
     @property
     def limit_exceeded(self) -> LimitExceeded | None: ...
     @property

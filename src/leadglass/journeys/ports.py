@@ -20,6 +20,7 @@ from leadglass.archive.query import Query
 from leadglass.audit import AuditEvent
 from leadglass.dicom.association import Association, Buffer
 from leadglass.dicom.events import Event
+from leadglass.dicom.frame_digests import FrameDigests
 from leadglass.finding import Finding
 from leadglass.gateway.node import Node as Node
 from leadglass.gateway.node import NodeState as NodeState
@@ -67,6 +68,8 @@ class ObjectRecord:
     attributes: Attributes
     findings: tuple[Finding, ...] = ()
     reason: str = ""
+    frames: FrameDigests | None = None
+    """What the frames' stored pixels hashed to when the object came."""
 
 
 @dataclass(frozen=True, slots=True)

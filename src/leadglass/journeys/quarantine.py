@@ -13,6 +13,7 @@ from leadglass.archive.envelope import Sealer
 from leadglass.audit import AuditEvent, AuditKind
 from leadglass.errors import Refused, UsageError
 from leadglass.gateway.policy import Policy
+from leadglass.journeys.pixels import pixel_detail
 from leadglass.journeys.ports import Admission, Clock, Duplicate, ObjectRecord, ObjectState, Random
 from leadglass.journeys.retrieve import Archive
 from leadglass.journeys.settle import Settling
@@ -67,7 +68,8 @@ class Quarantine:
             sealed = sealer.finish(scope=scope, frames=opened.frames, description=description)
             staging.write_header(sealed.header)
             staging.sync()
-            event = self._event(AuditKind.QUARANTINE_RELEASED, new_id, actor, reason, {"held_as": object_id.hex()})
+            detail = {"held_as": object_id.hex(), **pixel_detail(held.frames)}
+            event = self._event(AuditKind.QUARANTINE_RELEASED, new_id, actor, reason, detail)
             admission = Admission(record, description, event, self._destinations(held))
             result = catalogue.admit(admission)
         except BaseException:

@@ -8,15 +8,25 @@ gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from leadglass import limits
 from leadglass.archive.catalogue import KEPT_TAGS, encode_description
 from leadglass.archive.envelope import Sealer, Workspace
 from leadglass.audit import AuditEvent, AuditKind
 from leadglass.dicom.part10 import encode_file_meta
-from leadglass.dicom.pixels import Ranges, frame_length_bits, frames
+from leadglass.dicom.pixels import (
+    BITS_ALLOCATED,
+    COLUMNS,
+    NUMBER_OF_FRAMES,
+    ROWS,
+    SAMPLES_PER_PIXEL,
+    Ranges,
+    frames,
+    native_frames,
+)
 from leadglass.dicom.structure import DatasetError, Structure
 from leadglass.dicom.syntaxes import transfer_syntax
 from leadglass.dicom.text import Decoded, decode_values
@@ -28,6 +38,7 @@ from leadglass.gateway.policy import Policy
 from leadglass.journeys.identity import Claim, identity_findings
 from leadglass.journeys.inspect import InProcess
 from leadglass.journeys.inspection_ports import Inspectors, UnderInspection
+from leadglass.journeys.pixels import pixel_detail
 from leadglass.journeys.ports import (
     Admission,
     AdmissionResult,
@@ -47,10 +58,10 @@ from leadglass.malware.verdict import verdict_of
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _STUDY, _SERIES = 0x0020000D, 0x0020000E
 _PATIENT_ID, _ISSUER, _MODALITY = 0x00100020, 0x00100021, 0x00080060
-_SAMPLES, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED = 0x00280002, 0x00280008, 0x00280010, 0x00280011, 0x00280100
+_LAYOUT = {SAMPLES_PER_PIXEL, NUMBER_OF_FRAMES, ROWS, COLUMNS, BITS_ALLOCATED}
 _CHARACTER_SET = 0x00080005
 
-KEEP = KEPT_TAGS | {_CHARACTER_SET, _SAMPLES, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED, _SOP_CLASS, _SOP_INSTANCE}
+KEEP = KEPT_TAGS | _LAYOUT | {_CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE}
 
 IN_PROCESS = InProcess(KEEP)
 
@@ -272,16 +283,17 @@ class Reception:
             scope = receiver.catalogue.scope(
                 record.study_instance_uid, attributes.get(_PATIENT_ID, ""), attributes.get(_ISSUER, "")
             )
-        structure, description = self._inspector.structure, encode_description(record)
-        sealed = self._sealer.finish(
-            scope=scope,
-            frames=_frame_table(structure, record.attributes, self._inspector.dataset_offset or 0),
-            description=description,
-        )
+        table = self._frames()
+        digests = self._inspector.frame_digests
+        if digests is not None and digests.count == len(table):  # so that whoever opens the object can take them again
+            record = replace(record, frames=digests)
+        description = encode_description(record)
+        sealed = self._sealer.finish(scope=scope, frames=table, description=description)
         self._staging.write_header(sealed.header)
         self._staging.begin_sync()
         kind = AuditKind.OBJECT_HELD if isinstance(decision, Hold) else AuditKind.OBJECT_RECEIVED
-        event = self._event(kind, record.state.value, record.reason, record.findings, decision.route)
+        pixels = pixel_detail(record.frames)
+        event = self._event(kind, record.state.value, record.reason, record.findings, decision.route, pixels)
         deliver_to = decision.destinations if isinstance(decision, Forward) else ()
         admission = Admission(record, description, event, deliver_to)
         result = receiver.catalogue.admit(admission)
@@ -343,10 +355,21 @@ class Reception:
             findings=inspection.findings,
         )
 
+    def _frames(self) -> tuple[Ranges, ...]:
+        inspector = self._inspector
+        order = transfer_syntax(inspector.transfer_syntax_uid).is_little_endian
+        return _frame_table(inspector.structure, inspector.values, inspector.dataset_offset or 0, is_little=order)
+
     def _event(
-        self, kind: AuditKind, outcome: str, reason: str, findings: tuple[Finding, ...], route: str = ""
+        self,
+        kind: AuditKind,
+        outcome: str,
+        reason: str,
+        findings: tuple[Finding, ...],
+        route: str = "",
+        pixels: Mapping[str, str | int] = MappingProxyType({}),
     ) -> AuditEvent:
-        detail: dict[str, str | int] = {"length": self._length}
+        detail: dict[str, str | int] = {"length": self._length, **pixels}
         if reason:
             detail["reason"] = reason
         if route:
@@ -363,23 +386,14 @@ class Reception:
         )
 
 
-def _number(attributes: Attributes, tag: int, default: int) -> int:
-    first = attributes.get(tag, "").split("\\")[0].strip()
-    return int(first) if first.isdecimal() else default
-
-
-def _frame_table(structure: Structure | None, attributes: Attributes, dataset_offset: int) -> tuple[Ranges, ...]:
+def _frame_table(
+    structure: Structure | None, values: Mapping[int, bytes], dataset_offset: int, *, is_little: bool
+) -> tuple[Ranges, ...]:
     """Lay the frames out as ranges of the file, or give none where the object has no pixels or does not say."""
     if structure is None or structure.pixel_data is None or structure.length_bytes != structure.wire_bytes:
         return ()
-    bits = frame_length_bits(
-        _number(attributes, _ROWS, 0),
-        _number(attributes, _COLUMNS, 0),
-        _number(attributes, _SAMPLES, 1),
-        _number(attributes, _ALLOCATED, 0),
-    )
     try:
-        table = frames(structure.pixel_data, max(1, _number(attributes, _FRAMES, 1)), bits)
+        table = frames(structure.pixel_data, *native_frames(values, is_little=is_little))
     except DatasetError:
         return ()  # an object whose frames cannot be told apart is still an object; it is served whole
     return tuple(tuple((offset + dataset_offset, length) for offset, length in ranges) for ranges in table)

@@ -18,6 +18,7 @@ from leadglass.errors import IntegrityError, NotFound
 from leadglass.finding import Assessed
 from leadglass.gateway.decision import Forward, decide
 from leadglass.gateway.policy import Policy
+from leadglass.journeys.pixels import pixel_detail
 from leadglass.journeys.ports import Admission, Blobs, Catalogue, Clock, Duplicate, ObjectRecord, ObjectState
 from leadglass.malware.verdict import verdict_of
 
@@ -117,13 +118,18 @@ def _described(catalogue: Catalogue, blobs: Blobs, object_id: bytes) -> ObjectRe
         attributes=known.attributes,
         findings=known.findings,
         reason=known.reason,
+        frames=known.frames,
     )
 
 
 def _admission(record: ObjectRecord, clock: Clock, policy: Policy) -> Admission:
     is_held = record.state is ObjectState.HELD
     kind = AuditKind.OBJECT_HELD if is_held else AuditKind.OBJECT_RECEIVED
-    detail: dict[str, str | int] = {"length": record.length_bytes, "restored": "from the sealed object"}
+    detail: dict[str, str | int] = {
+        "length": record.length_bytes,
+        "restored": "from the sealed object",
+        **pixel_detail(record.frames),
+    }
     event = AuditEvent(kind, clock.now_us(), record.source, record.object_id, record.state.value, detail)
     inspection = Assessed(record.findings)
     decision = decide(

@@ -14,15 +14,18 @@ from dataclasses import dataclass, replace
 from leadglass.archive.catalogue import encode_description
 from leadglass.archive.envelope import Sealer
 from leadglass.audit import AuditEvent, AuditKind
+from leadglass.dicom.frame_digests import FrameDigests
 from leadglass.errors import IntegrityError, NotFound, StorageError
-from leadglass.finding import Finding, Inspection, NotAssessed
+from leadglass.finding import Finding, Inspection, NotAssessed, Severity
 from leadglass.journeys.inspection_ports import Inspectors
+from leadglass.journeys.pixels import difference, pixel_detail
 from leadglass.journeys.ports import Admission, Clock, ObjectRecord, ObjectState, Random
 from leadglass.journeys.retrieve import Archive, OpenedObject
 from leadglass.journeys.settle import Settling
 from leadglass.malware.verdict import Verdict, verdict_of
 
 _IDS_MAX = 16
+_PIXELS_ALTERED = "LG-TMP-001"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,14 @@ class Sweeper:
             return None, NotAssessed(error.message)
         finally:
             inspection = inspector.finish()
+        if inspector.structure is not None and (claim := self._altered(record, opened, inspector.frame_digests)):
+            finding = Finding(_PIXELS_ALTERED, "pixels_altered", Severity.HIGH, claim, control="DCM-INSPECT")
+            inspection = replace(inspection, findings=(finding, *inspection.findings))
         return opened, inspection
+
+    def _altered(self, record: ObjectRecord, opened: OpenedObject, found: FrameDigests | None) -> str:
+        """Say how the pixels differ from those received; empty where they do not."""
+        return difference(self.archive.catalogue, record, found if opened.frames else None)
 
     def _line(self, record: ObjectRecord, inspection: Inspection) -> SweepLine:
         known = {(finding.id, finding.element) for finding in record.findings}
@@ -126,7 +136,7 @@ class Sweeper:
             sealed = sealer.finish(scope=catalogue.quarantine_scope(), frames=opened.frames, description=description)
             staging.write_header(sealed.header)
             staging.sync()
-            event = self._event(AuditKind.OBJECT_HELD, held.object_id, line)
+            event = self._event(AuditKind.OBJECT_HELD, held.object_id, line, **pixel_detail(held.frames))
             catalogue.admit(Admission(held, description, event))
         except BaseException:
             staging.discard()
@@ -138,7 +148,7 @@ class Sweeper:
         blobs.delete(record.object_id)
         return held.object_id
 
-    def _event(self, kind: AuditKind, subject: bytes, line: SweepLine, **more: str) -> AuditEvent:
+    def _event(self, kind: AuditKind, subject: bytes, line: SweepLine, **more: str | int) -> AuditEvent:
         detail: dict[str, str | int] = dict(more)
         if line.reason:
             detail["reason"] = line.reason

@@ -12,9 +12,11 @@ from enum import StrEnum
 from blake3 import blake3
 
 from leadglass.audit import AuditEvent, AuditKind
+from leadglass.dicom.frame_digests import digests_of
 from leadglass.errors import IntegrityError, NotFound, StorageError
+from leadglass.journeys.pixels import difference, differing_frames
 from leadglass.journeys.ports import Clock, ObjectRecord, ObjectState
-from leadglass.journeys.retrieve import Archive
+from leadglass.journeys.retrieve import Archive, OpenedObject
 
 
 class Fault(StrEnum):
@@ -24,6 +26,8 @@ class Fault(StrEnum):
     """The stored bytes are not what was sealed."""
     OTHER_CONTENT = "other-content"
     """What was sealed is not what the catalogue recorded."""
+    OTHER_PIXELS = "other-pixels"
+    """What was sealed has not the pixels that the ledger recorded when the object came."""
     MISSING = "missing"
     """The catalogue knows the object, the storage does not have it."""
     UNKNOWN = "unknown"
@@ -111,19 +115,40 @@ class Verifier:
             return Fault.MISSING, error.message
         except StorageError as error:
             return Fault.UNREADABLE, error.message
-        content = blake3()
+        content, opened = blake3(), None
         try:
             opened = self.archive.open_record(record)
-            skip = opened.dataset_offset
-            for piece in opened.stream():
-                content.update(piece[skip:])
-                skip = max(0, skip - len(piece))
+            found = digests_of(opened.frames, _hashed(opened, content))
         except NotFound as error:
             return Fault.NO_KEY, error.message
         except IntegrityError as error:
-            return Fault.ALTERED, error.message
+            return Fault.ALTERED, error.message if opened is None else f"{error.message} {_lost_frames(opened)}".strip()
         except StorageError as error:
             return Fault.UNREADABLE, error.message
+        pixels = difference(self.archive.catalogue, record, found)
         if content.digest() != record.digest or opened.length != record.length_bytes:
-            return Fault.OTHER_CONTENT, "The sealed object is sound, but it is not the content its row records."
-        return None, ""
+            message = "The sealed object is sound, but it is not the content its row records."
+            if not pixels and record.frames is not None:
+                message += " Every frame has the pixels that were received."
+            return Fault.OTHER_CONTENT, f"{message} {pixels}".strip()
+        return (Fault.OTHER_PIXELS, pixels) if pixels else (None, "")
+
+
+def _hashed(opened: OpenedObject, content: blake3) -> Iterator[bytes | memoryview]:
+    """Read an object whole, and hash its data set while its pieces pass."""
+    skip = opened.dataset_offset
+    for piece in opened.stream():
+        content.update(piece[skip:])
+        skip = max(0, skip - len(piece))
+        yield piece
+
+
+def _lost_frames(opened: OpenedObject) -> str:
+    """Name the frames of an altered object that no longer open."""
+    lost = []
+    for index in range(len(opened.frames)):
+        try:
+            opened.frame(index)
+        except IntegrityError:
+            lost.append((index + 1, index + 1))
+    return differing_frames(lost, len(opened.frames)) if lost else ""
