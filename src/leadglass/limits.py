@@ -137,6 +137,13 @@ SANDBOX_IDLE_MAX = 4
 SANDBOX_RESULT_BYTES_MAX = 64 << 20
 """One answer. The places of a million fragments take 16 MB."""
 
+DISARM_BYTES_MAX = 2 << 30
+"""An object of which a harmless copy is made; it is held in memory once. A larger one is refused."""
+
+DISARM_MEMORY_BYTES = 768 << 20
+"""What making a copy may take besides the object itself: pixels that must be changed, frames that must be joined, a
+document written anew. Pixels that stay as they are take none of it."""
+
 RULES_BYTES_MAX = 64 << 20
 """Objects are held whole up to here for YARA rules; longer ones are looked through in windows of it."""
 

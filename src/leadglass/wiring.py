@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 
@@ -34,11 +33,11 @@ from leadglass.edge.keystore import Root
 from leadglass.edge.listener import Listener, ListenerLimits
 from leadglass.edge.policy_file import PolicyFile
 from leadglass.edge.sandbox import Sandbox, own_rules
+from leadglass.edge.sandbox_copier import confined_disarmer
 from leadglass.edge.sender import Sender
 from leadglass.edge.site import Claim, Identity, Site
 from leadglass.edge.web import WebServer
 from leadglass.errors import LeadglassError
-from leadglass.journeys.clean import disarmer, inspect_with
 from leadglass.journeys.commit import Committer
 from leadglass.journeys.deliver import Forwarder
 from leadglass.journeys.desk import Desk
@@ -52,7 +51,6 @@ from leadglass.journeys.retrieve import Archive, OpenedObject
 from leadglass.journeys.serve import serve_association
 from leadglass.journeys.settle import Settling
 from leadglass.malware.disarm import Disarmer
-from leadglass.malware.rebuild.allowance import parse_allowance
 
 FIRST_ACCOUNT = "admin"
 JOB_PAUSE_SECONDS = 1.0
@@ -188,8 +186,7 @@ class Hub:
 
     def disarmer(self) -> Disarmer:
         """Make what gives harmless copies, under the allow-list that comes with Leadglass."""
-        allowed = files("leadglass").joinpath("content/policies/disarm.toml").read_text(encoding="utf-8")
-        return disarmer(parse_allowance(allowed), lambda pieces: inspect_with(self.sandbox.file(), pieces))
+        return confined_disarmer(self.sandbox, takes_only_held=True)
 
     def require_rules(self) -> None:
         """Compile the rules the site has: a bad one is told before anything comes in. Raises UsageError."""

@@ -12,7 +12,7 @@ from leadglass.errors import PeerError, StorageFull
 from leadglass.finding import Assessed, Finding, Inspection, Severity
 from leadglass.journeys.clean import Cleaner
 from leadglass.malware.disarm import Disarmer
-from tests.malware.rebuild.objects import image, shipped, text
+from tests.malware.rebuild.objects import disarmer, image, text
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Folder:
 def test_a_copy_is_written_whole_and_told_with_its_digests() -> None:
     folder = Folder()
     data = image(before=text(0x00081030, "LO", "Chest "))
-    line = Cleaner(shipped(), folder).clean(File(data, ("disc", "IM1")))
+    line = Cleaner(disarmer(), folder).clean(File(data, ("disc", "IM1")))
     assert line.name == ("disc", "IM1")
     made = folder.files[line.name]
     assert (line.reason, line.length_after) == ("", len(made))
@@ -65,7 +65,7 @@ def test_a_copy_is_written_whole_and_told_with_its_digests() -> None:
 @pytest.mark.parametrize("data", [b"", b"no object", image()[:-3], bytes(128) + b"DICM"])
 def test_what_is_refused_leaves_nothing(data: bytes) -> None:
     folder = Folder()
-    line = Cleaner(shipped(), folder).clean(File(data))
+    line = Cleaner(disarmer(), folder).clean(File(data))
     assert line.reason
     assert (folder.files, line.name) == ({}, ())
 
@@ -75,7 +75,7 @@ def test_a_copy_that_the_inspection_objects_to_leaves_nothing() -> None:
         return Assessed((Finding("LG-X-1", "x", Severity.HIGH, "Bad."),))
 
     folder = Folder()
-    assert "Bad." in Cleaner(shipped(), folder, inspect=inspect).clean(File(image())).reason
+    assert "Bad." in Cleaner(disarmer(inspect), folder).clean(File(image())).reason
     assert folder.files == {}
 
 
@@ -86,7 +86,7 @@ def test_a_fault_of_our_own_refuses_one_file_and_the_next_goes_on(monkeypatch: p
         raise KeyError("planted")
 
     folder = Folder()
-    cleaner = Cleaner(shipped(), folder)
+    cleaner = Cleaner(disarmer(), folder)
     monkeypatch.setattr(Disarmer, "disarm", faulty)
     assert "KeyError" in cleaner.clean(File(image())).reason
     monkeypatch.setattr(Disarmer, "disarm", honest)
@@ -98,23 +98,23 @@ def test_a_file_that_cannot_be_read_is_refused() -> None:
         def pieces(self) -> Iterator[bytes]:
             raise PeerError("It cannot be read.", code="media-file")
 
-    assert Cleaner(shipped(), Folder()).clean(Unreadable(b"")).reason == "It cannot be read."
+    assert Cleaner(disarmer(), Folder()).clean(Unreadable(b"")).reason == "It cannot be read."
 
 
 def test_a_file_larger_than_memory_may_hold_is_refused_before_it_is_read() -> None:
-    assert "longer" in Cleaner(shipped(), Folder()).clean(File(image(), length_bytes=3 << 30)).reason
+    assert "longer" in Cleaner(disarmer(), Folder()).clean(File(image(), length_bytes=3 << 30)).reason
 
 
 def test_a_full_target_ends_the_run_and_its_half_file_is_dropped() -> None:
     folder = Folder(is_full=True)
     with pytest.raises(StorageFull):
-        Cleaner(shipped(), folder).clean(File(image()))
+        Cleaner(disarmer(), folder).clean(File(image()))
     assert folder.dropped == 1
 
 
 def test_names_are_plain_and_never_meet() -> None:
     folder = Folder()
-    cleaner = Cleaner(shipped(), folder)
+    cleaner = Cleaner(disarmer(), folder)
     names = [
         ("a", "IM1.dcm"), ("a", "im1.DCM"), ("..", "x"), ("x/../../y",), ("a", "CON"), ("a",), ("a", "IM1.dcm", "b"),
         (".hidden",), ("x.part",), (), ("na\N{RIGHT-TO-LEFT OVERRIDE}me",), ("a", "IM2."), ("LPT1.dcm",),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,10 @@ from pydicom.data import get_testdata_file
 from leadglass.errors import LimitExceeded, PeerError, StorageFull
 from leadglass.finding import Inspection
 from leadglass.journeys import import_media
-from leadglass.journeys.clean import disarmer, inspect_in_process
 from leadglass.journeys.import_media import Fate, Importer
 from leadglass.journeys.ports import ObjectState
-from leadglass.malware.rebuild.allowance import parse_allowance
 from tests.journeys.shelf import Shelf, shelf_in
+from tests.malware.rebuild.objects import disarmer
 
 CT = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
 POLYGLOT = b"MZ" + CT[2:]
@@ -131,9 +129,9 @@ def test_files_settle_on_the_way(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_harmless_copy_of_what_is_held_is_archived_beside_it(shelf: Shelf) -> None:
     """The original stays held; the copy has its UID, its pixels, and no program in front."""
-    allowed = files("leadglass").joinpath("content/policies/disarm.toml").read_text(encoding="utf-8")
-    by = disarmer(parse_allowance(allowed), inspect_in_process)
-    program, cut = Importer(shelf.receiver, "anna", disarmer=by).take([File("a", POLYGLOT), File("b", POLYGLOT[:2000])])
+    program, cut = Importer(shelf.receiver, "anna", disarmer=disarmer()).take(
+        [File("a", POLYGLOT), File("b", POLYGLOT[:2000])]
+    )
     assert (program.fate, cut.fate) == (Fate.DISARMED, Fate.HELD)
     assert "Its copy is held too" in cut.copy, "it belongs to no study"
     assert program.object_id is not None
@@ -148,12 +146,11 @@ def test_a_harmless_copy_of_what_is_held_is_archived_beside_it(shelf: Shelf) -> 
 
 def test_a_fault_of_ours_refuses_one_copy_and_stops_nothing(shelf: Shelf) -> None:
     """Whatever breaks while a copy is made, the object stays held and the next file comes in."""
-    allowed = files("leadglass").joinpath("content/policies/disarm.toml").read_text(encoding="utf-8")
 
     def broken(_: object) -> Inspection:
         raise OSError("a pipe broke")
 
-    importer = Importer(shelf.receiver, "anna", disarmer=disarmer(parse_allowance(allowed), broken))
+    importer = Importer(shelf.receiver, "anna", disarmer=disarmer(broken))
     held, imported = importer.take([File("a", POLYGLOT), File("b", other(7))])
     assert (held.fate, imported.fate) == (Fate.HELD, Fate.IMPORTED)
     assert "nothing is proved" in held.copy

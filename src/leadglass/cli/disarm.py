@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -18,9 +17,8 @@ from leadglass.cli.voice import Json, Voice, counted, shown, size, verb
 from leadglass.errors import ConfigurationError, Refused, UsageError
 
 if TYPE_CHECKING:
-    from leadglass.finding import Inspection
     from leadglass.journeys.clean import CleanLine
-    from leadglass.malware.rebuild.allowance import Allowance
+    from leadglass.malware.disarm import Disarmer
 
 _DIRECTORY = "A DICOMDIR is not disarmed: it names files, and their names change."
 _DIRECTORY_NEXT = "Disarm the files it names, then make a new DICOMDIR for them."
@@ -58,15 +56,14 @@ def command(
     require_media([path])
     if path.is_dir() and target.resolve().is_relative_to(path.resolve()):
         raise UsageError("The folder for the copies lies among the originals.", hint="Choose one outside of them.")
-    allowance = _allowance(policy)
     seen = _Seen()
     with (
         _report_file(report) as out,
         open_sink(target, is_zip=False) as sink,
-        _sandbox() as inspect,
+        _disarmer(policy, is_new_identity=is_new_identity) as disarmer,
         until_stopped() as stop,
     ):
-        cleaner = Cleaner(allowance, sink, inspect=inspect, is_new_identity=is_new_identity)
+        cleaner = Cleaner(disarmer, sink)
         with voice.progress("Disarming") as advance:
             for line in _lines(walk_media([path]), cleaner):
                 seen.note(line)
@@ -123,29 +120,26 @@ def _lines(entries: Iterator[object], cleaner: object) -> Iterator[CleanLine]:
 
 
 @contextmanager
-def _sandbox() -> Iterator[Callable[[Iterable[bytes | memoryview]], Inspection]]:
-    """Inspect copies in confined processes, with our own rules."""
+def _disarmer(policy: Path | None, *, is_new_identity: bool) -> Iterator[Disarmer]:
+    """Make and inspect copies in confined processes, with our own rules."""
     from leadglass.edge.sandbox import Sandbox, own_rules
-    from leadglass.journeys.clean import inspect_with
+    from leadglass.edge.sandbox_copier import confined_disarmer
     from leadglass.journeys.receive import KEEP
 
+    text = ""
+    if policy is not None:
+        try:
+            text = policy.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{policy} cannot be read.", hint="Check its name and permissions.") from error
     pool = Sandbox(KEEP, rules=(own_rules(),))
     try:
+        name = "disarm.toml" if policy is None else policy.name
+        disarmer = confined_disarmer(pool, text, file=name, is_new_identity=is_new_identity)
         pool.start()
-        yield lambda pieces: inspect_with(pool.file(), pieces)
+        yield disarmer
     finally:
         pool.close()
-
-
-def _allowance(policy: Path | None) -> Allowance:
-    from leadglass.malware.rebuild.allowance import parse_allowance
-
-    if policy is None:
-        return parse_allowance(files("leadglass").joinpath("content/policies/disarm.toml").read_text(encoding="utf-8"))
-    try:
-        return parse_allowance(policy.read_text(encoding="utf-8"), file=policy.name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{policy} cannot be read.", hint="Check its name and permissions.") from error
 
 
 @contextmanager

@@ -99,6 +99,13 @@ def allow_cpu(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
+def allow_memory(address_space: int) -> None:
+    """Set the size that the address space of this process may have now, up to what it was confined to."""
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    soft = address_space if most == resource.RLIM_INFINITY else min(most, address_space)
+    resource.setrlimit(resource.RLIMIT_AS, (soft, most))
+
+
 def address_space_bytes() -> int:
     """Give the size of this process's address space, 0 where the system does not tell."""
     try:

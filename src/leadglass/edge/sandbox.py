@@ -36,9 +36,12 @@ from leadglass.edge.sandbox_wire import (
 from leadglass.errors import LeadglassError, LimitExceeded, UsageError
 from leadglass.finding import Inspection, NotAssessed, Severity
 
-__all__ = ["RemoteInspector", "Sandbox", "SandboxError", "own_rules"]
+__all__ = ["COPIES", "INSPECTIONS", "RemoteInspector", "Sandbox", "SandboxError", "Worker", "own_rules"]
 
 COMMAND = (sys.executable, "-I", "-m", "leadglass.edge.sandbox_worker")
+
+INSPECTIONS, COPIES = b"F", b"C"
+"""What a worker is for (`sandbox_worker.py`, `sandbox_copying.py`)."""
 
 _START_SECONDS = 60.0
 """A nursery that compiles seven thousand rules takes about ten."""
@@ -59,11 +62,12 @@ class SandboxError(LeadglassError):
     """No inspection worker could be made."""
 
 
-class _Worker:
+class Worker:
     """One process of the nursery, by its number and its socket."""
 
-    def __init__(self, link: socket.socket, number: int) -> None:
+    def __init__(self, link: socket.socket, number: int, errand: bytes) -> None:
         self.link = link
+        self.errand = errand
         self.number = number
         self.objects = 0
         self.said = select.poll()
@@ -102,14 +106,14 @@ class _Nursery:
             raise UsageError(str(ready["error"]), hint=str(ready.get("hint", "")))
         self.rules = int(ready.get("rules", 0))
 
-    def bear(self) -> _Worker:
+    def bear(self, errand: bytes) -> Worker:
         """Make a worker. Raises SandboxError."""
         ours, theirs = socket.socketpair()
         try:
             with theirs, self._lock:
                 for end in (ours, theirs):
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE_BYTES_MAX)
-                socket.send_fds(self._control, [b"F"], [theirs.fileno()])
+                socket.send_fds(self._control, [errand], [theirs.fileno()])
                 number = self._control.recv(8, socket.MSG_WAITALL)
             if len(number) != 8:
                 raise EOFError
@@ -117,9 +121,9 @@ class _Nursery:
             ours.close()
             raise SandboxError("The inspection process has ended.") from error
         ours.settimeout(limits.SANDBOX_SECONDS)
-        return _Worker(ours, int.from_bytes(number, "big"))
+        return Worker(ours, int.from_bytes(number, "big"), errand)
 
-    def kill(self, worker: _Worker) -> None:
+    def kill(self, worker: Worker) -> None:
         """End a worker, whatever it is doing."""
         worker.link.close()
         with self._lock, suppress(OSError):
@@ -150,7 +154,7 @@ class Sandbox:
         self._command = tuple(command)
         self._lock = threading.RLock()  # an inspector that is forgotten gives its worker back wherever that happens
         self._nursery: _Nursery | None = None
-        self._idle: list[_Worker] = []
+        self._idle: list[Worker] = []
         self._busy = 0
         self._is_closed = False
 
@@ -183,22 +187,24 @@ class Sandbox:
         """Begin a file of any kind; `name` is the suffix of its name, with the dot."""
         return RemoteInspector(self, {"what": "any", "name": name[:16]}, None)
 
-    def take(self) -> _Worker:
+    def take(self, errand: bytes = INSPECTIONS) -> Worker:
         """Take a worker out of the pool. Raises SandboxError."""
         with self._lock:
             if self._busy >= limits.SANDBOX_WORKERS_MAX:
                 raise SandboxError(_FULL)
             self._busy += 1
-            if self._idle:
-                return self._idle.pop()
+            for worker in reversed(self._idle):
+                if worker.errand == errand:
+                    self._idle.remove(worker)
+                    return worker
         try:
-            return self._born()
+            return self._born(errand)
         except BaseException:
             with self._lock:
                 self._busy -= 1
             raise
 
-    def give(self, worker: _Worker, *, is_whole: bool) -> None:
+    def give(self, worker: Worker, *, is_whole: bool) -> None:
         """Give a worker back, or have it killed."""
         worker.objects += 1
         with self._lock:
@@ -218,18 +224,18 @@ class Sandbox:
         else:
             nursery.kill(worker)
 
-    def _born(self) -> _Worker:
+    def _born(self, errand: bytes) -> Worker:
         with self._lock:
             nursery = self._nursed()
         try:
-            return nursery.bear()
+            return nursery.bear(errand)
         except SandboxError:
             with self._lock:
                 if self._nursery is nursery:  # it ended: one more try with a new one
                     self._nursery = None
                     nursery.close()
                 nursery = self._nursed()
-            return nursery.bear()
+            return nursery.bear(errand)
 
     def _nursed(self) -> _Nursery:
         if self._is_closed:
@@ -255,7 +261,7 @@ class RemoteInspector:
         self._polled = 0
         self._failed = ""
         self._answer: Answer | None = None
-        self._worker: _Worker | None = None
+        self._worker: Worker | None = None
         self.limit_exceeded: LimitExceeded | None = None
         try:
             self._worker = pool.take()
@@ -348,7 +354,7 @@ class RemoteInspector:
     def __del__(self) -> None:
         self._leave(is_whole=False)
 
-    def _asked(self, worker: _Worker) -> Answer:
+    def _asked(self, worker: Worker) -> Answer:
         """Ask for the answer and wait for it, as long as an object of this length may take."""
         seconds = self._pool.seconds + self._fed / limits.SANDBOX_BYTES_PER_SECOND_MIN
         ends = time.monotonic() + seconds
@@ -363,7 +369,7 @@ class RemoteInspector:
         worker.link.settimeout(self._pool.seconds)
         return read_answer(payload, fed_bytes=self._fed, keep=self._pool.keep)
 
-    def _poll(self, worker: _Worker) -> None:
+    def _poll(self, worker: Worker) -> None:
         """See whether the worker says that the object should not go on: then it gives its reason at once."""
         if worker.said.poll(0):
             self.finish()

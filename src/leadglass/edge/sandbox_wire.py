@@ -29,6 +29,9 @@ __all__ = [
     "SETUP_BYTES_MAX",
     "Answer",
     "Kind",
+    "as_list",
+    "as_text",
+    "as_whole",
     "read_answer",
     "receive_message",
     "send_message",
@@ -59,6 +62,7 @@ class Kind(IntEnum):
     READY = 4
     LIMIT = 5
     RESULT = 6
+    COPY = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,7 @@ def read_answer(untrusted: bytes | bytearray | memoryview, *, fed_bytes: int, ke
     said = json.loads(bytes(untrusted))
     if not isinstance(said, dict):
         raise ValueError("not an answer")
-    findings = tuple(_finding(line, fed_bytes) for line in _list(said.get("findings"), FINDINGS_MAX))
+    findings = tuple(_finding(line, fed_bytes) for line in as_list(said.get("findings"), FINDINGS_MAX))
     reason = said.get("reason")
     values = said.get("values")
     if not isinstance(values, dict) or len(values) > len(keep):
@@ -176,7 +180,7 @@ def read_answer(untrusted: bytes | bytearray | memoryview, *, fed_bytes: int, ke
         kept[number] = value.encode("latin-1")
     frames = said.get("frames")
     return Answer(
-        Assessed(findings) if reason is None else NotAssessed(_text(reason), findings),
+        Assessed(findings) if reason is None else NotAssessed(as_text(reason), findings),
         kept,
         _structure(said.get("structure"), kept, fed_bytes),
         _limit(said.get("limit")),
@@ -185,28 +189,28 @@ def read_answer(untrusted: bytes | bytearray | memoryview, *, fed_bytes: int, ke
 
 
 def _finding(untrusted: object, fed_bytes: int) -> Finding:
-    line = _list(untrusted, 8)
+    line = as_list(untrusted, 8)
     if len(line) != 8 or not isinstance(line[0], str) or not isinstance(line[1], str):
         raise ValueError("finding")
     if _ID.fullmatch(line[0]) is None or _CLASS.fullmatch(line[1]) is None:
         raise ValueError("finding")
-    offset, length = (None if line[at] is None else _whole(line[at], 1 << 62) for at in (4, 5))
+    offset, length = (None if line[at] is None else as_whole(line[at], 1 << 62) for at in (4, 5))
     if offset is not None and offset > max(fed_bytes, limits.INFLATED_BYTES_MAX):
         offset = None
-    element, control = (None if line[at] is None else _text(line[at]) for at in (6, 7))
-    return Finding(line[0], line[1], Severity(_whole(line[2], 4)), _text(line[3]), offset, length, element, control)
+    element, control = (None if line[at] is None else as_text(line[at]) for at in (6, 7))
+    return Finding(line[0], line[1], Severity(as_whole(line[2], 4)), as_text(line[3]), offset, length, element, control)
 
 
 def _structure(untrusted: object, values: Mapping[int, bytes], fed_bytes: int) -> Structure | None:
     if untrusted is None:
         return None
-    said = _list(untrusted, 6)
+    said = as_list(untrusted, 6)
     if len(said) != 6:
         raise ValueError("structure")
-    counts = [_whole(number, 1 << 62) for number in said[:5]]
+    counts = [as_whole(number, 1 << 62) for number in said[:5]]
     if counts[3] > fed_bytes or counts[2] > max(fed_bytes, limits.INFLATED_BYTES_MAX):
         raise ValueError("structure is longer than the object")
-    pixels = None if said[5] is None else _pixels(_list(said[5], 9), counts[2])
+    pixels = None if said[5] is None else _pixels(as_list(said[5], 9), counts[2])
     return Structure(values, counts[0], counts[1], counts[2], counts[3], pixel_data=pixels, last_tag=counts[4])
 
 
@@ -214,7 +218,7 @@ def _pixels(said: Sequence[object], length_bytes: int) -> PixelData:
     """Read where the pixels lie; every range must lie in the data set."""
     if len(said) != 9 or not isinstance(said[3], bool):
         raise ValueError("pixels")
-    offset, length = _whole(said[1], length_bytes), None if said[2] is None else _whole(said[2], length_bytes)
+    offset, length = as_whole(said[1], length_bytes), None if said[2] is None else as_whole(said[2], length_bytes)
     if length is not None and offset + length > length_bytes:
         raise ValueError("pixels")
     offsets, lengths = _numbers("Q", said[4]), _numbers("I", said[5])
@@ -226,7 +230,7 @@ def _pixels(said: Sequence[object], length_bytes: int) -> PixelData:
             raise ValueError("fragments")
         end = at + size
     return PixelData(
-        _whole(said[0], 0xFFFFFFFF),
+        as_whole(said[0], 0xFFFFFFFF),
         offset,
         length,
         said[3],
@@ -241,10 +245,10 @@ def _pixels(said: Sequence[object], length_bytes: int) -> PixelData:
 def _limit(untrusted: object) -> LimitExceeded | None:
     if untrusted is None:
         return None
-    said = _list(untrusted, 3)
+    said = as_list(untrusted, 3)
     if len(said) != 3:
         raise ValueError("limit")
-    return LimitExceeded(_text(said[0]), code=_text(said[1]), clause=_text(said[2]))
+    return LimitExceeded(as_text(said[0]), code=as_text(said[1]), clause=as_text(said[2]))
 
 
 def _numbers(kind: str, untrusted: object) -> Sequence[int]:
@@ -253,19 +257,21 @@ def _numbers(kind: str, untrusted: object) -> Sequence[int]:
     return packed(kind, base64.b64decode(untrusted, validate=True)) if untrusted else ()
 
 
-def _list(untrusted: object, longest: int) -> list[object]:
+def as_list(untrusted: object, longest: int) -> list[object]:
+    """Give a list no longer than it may be. Raises ValueError."""
     if not isinstance(untrusted, list) or len(untrusted) > longest:
         raise ValueError("list")
     return untrusted
 
 
-def _whole(untrusted: object, largest: int) -> int:
+def as_whole(untrusted: object, largest: int) -> int:
+    """Give a whole number from 0 to the largest. Raises ValueError."""
     if not isinstance(untrusted, int) or isinstance(untrusted, bool) or not 0 <= untrusted <= largest:
         raise ValueError("number")
     return untrusted
 
 
-def _text(untrusted: object) -> str:
+def as_text(untrusted: object) -> str:
     """Give a text bounded, without control characters: it goes into records and onto pages."""
     if not isinstance(untrusted, str):
         raise ValueError("text")

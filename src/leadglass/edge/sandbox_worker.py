@@ -19,7 +19,7 @@ import socket
 import struct
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,8 +187,8 @@ def nurse(control: socket.socket) -> NoReturn:
             if not command:
                 break
             _bury(children)
-            if command[:1] == b"F" and descriptors:
-                children.add(_born(control, descriptors[0], engine))
+            if descriptors:
+                children.add(_born(control, descriptors[0], _errand(command[:1], engine)))
             elif command[:1] == b"K" and (child := int.from_bytes(command[1:], "big")) in children:
                 os.kill(child, signal.SIGKILL)
     for child in children:
@@ -218,12 +218,22 @@ def _warm(engine: Engine) -> None:
         task.answer()
 
 
-def _born(control: socket.socket, descriptor: int, engine: Engine) -> int:
+def _errand(command: bytes, engine: Engine) -> Callable[[socket.socket], NoReturn]:
+    """Choose what a worker shall do, and load what making copies takes before the first that does."""
+    if command == b"F":
+        return lambda link: work(link, engine)
+    from leadglass.edge import sandbox_copying
+
+    sandbox_copying.warm()
+    return sandbox_copying.make_copies
+
+
+def _born(control: socket.socket, descriptor: int, errand: Callable[[socket.socket], NoReturn]) -> int:
     """Fork one worker for a socket; the parent keeps nothing of it but its number."""
     child = os.fork()
     if not child:
         control.close()
-        work(socket.socket(fileno=descriptor), engine)
+        errand(socket.socket(fileno=descriptor))
     os.close(descriptor)
     control.sendall(child.to_bytes(8, "big"))
     return child

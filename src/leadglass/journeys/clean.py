@@ -12,20 +12,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
-from leadglass.errors import LeadglassError, LimitExceeded, PeerError, Refused
-from leadglass.finding import Inspection
-from leadglass.gateway.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from leadglass.errors import LeadglassError, PeerError, Refused
 from leadglass.journeys.export import Sink
-from leadglass.journeys.receive import KEEP
-from leadglass.malware.anatomy import FileInspector
-from leadglass.malware.disarm import Disarmed, Disarmer, Implementation
-from leadglass.malware.rebuild.allowance import Allowance
+from leadglass.limits import DISARM_BYTES_MAX
+from leadglass.malware.disarm import Disarmed, Disarmer, too_long
 from leadglass.malware.rebuild.changes import Change
+from leadglass.malware.rebuild.copying import Copy
 
-OBJECT_BYTES_MAX = 2 << 30
-"""One object, which is held whole, and its copy beside it. A larger one is refused."""
-
-_PIECE = 1 << 20
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _RESERVED = re.compile(r"(?i)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?|.*\.part|.*\.")
 _FOLDERS_MAX = 16
@@ -60,48 +53,11 @@ class CleanLine:
     next_step: str = ""
 
 
-class Inspector(Protocol):
-    """One inspection of one file: in this process, or in a confined one."""
-
-    def feed(self, data: bytes | memoryview) -> None: ...
-    def finish(self) -> Inspection: ...
-
-
-def inspect_with(inspector: Inspector, pieces: Iterable[bytes | memoryview]) -> Inspection:
-    """Feed a copy to an inspector and give its judgement."""
-    for piece in pieces:
-        view = memoryview(piece)
-        for start in range(0, len(view), _PIECE):
-            inspector.feed(view[start : start + _PIECE])
-    return inspector.finish()
-
-
-def inspect_in_process(pieces: Iterable[bytes | memoryview]) -> Inspection:
-    """Inspect a copy here and now."""
-    return inspect_with(FileInspector(keep=KEEP), pieces)
-
-
-Inspect = Callable[[Iterable[bytes | memoryview]], Inspection]
-
-
-def disarmer(allowance: Allowance, inspect: Inspect, *, is_new_identity: bool = False) -> Disarmer:
-    """Make the disarmer of this house: its copies say that Leadglass wrote them."""
-    implementation = Implementation(IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME)
-    return Disarmer(allowance, inspect, implementation, is_new_identity=is_new_identity)
-
-
 class Cleaner:
     """Disarm files one by one and write their copies."""
 
-    def __init__(
-        self,
-        allowance: Allowance,
-        sink: Sink,
-        *,
-        inspect: Inspect = inspect_in_process,
-        is_new_identity: bool = False,
-    ) -> None:
-        self._disarmer = disarmer(allowance, inspect, is_new_identity=is_new_identity)
+    def __init__(self, disarmer: Disarmer, sink: Sink) -> None:
+        self._disarmer = disarmer
         self._sink = sink
         self._taken: set[tuple[str, ...]] = set()
         self._count = 0
@@ -109,36 +65,37 @@ class Cleaner:
     def clean(self, file: Candidate) -> CleanLine:
         """Make and write one copy; what is refused is told, only a target that fails raises (StorageError)."""
         try:
-            if file.length_bytes > OBJECT_BYTES_MAX:
-                raise _too_long()
-            data, copy = disarmed(self._disarmer, file.pieces())
+            if file.length_bytes > DISARM_BYTES_MAX:
+                raise too_long()
+            made = disarmed(self._disarmer, file.pieces())
         except (Refused, PeerError) as error:
             return refused(file.label, error)
         name = self._name(file.components)
-        self._write(name, copy)
-        digest = sha256()
-        for piece in copy.pieces:
-            digest.update(piece)
+        copy = made.copy
         return CleanLine(
             file.label,
             name,
-            len(data),
+            made.length_before,
             copy.length_bytes,
-            sha256(data).hexdigest(),
-            digest.hexdigest(),
+            made.sha256_before,
+            self._write(name, copy),
             copy.changes,
             copy.frame_digests,
         )
 
-    def _write(self, name: tuple[str, ...], copy: Disarmed) -> None:
+    def _write(self, name: tuple[str, ...], copy: Copy) -> str:
+        """Write a copy and give its SHA-256."""
+        digest = sha256()
         try:
             self._sink.begin(name, copy.length_bytes)
-            for piece in copy.pieces:
+            for piece in copy.content:
                 self._sink.write(piece)
+                digest.update(piece)
             self._sink.end()
         except BaseException:
             self._sink.drop()
             raise
+        return digest.hexdigest()
 
     def _name(self, components: tuple[str, ...]) -> tuple[str, ...]:
         """Keep a plain name; count where it is not, or where two differ in case alone."""
@@ -155,11 +112,10 @@ class Cleaner:
         return components
 
 
-def disarmed(by: Disarmer, pieces: Iterable[bytes]) -> tuple[bytearray, Disarmed]:
-    """Read an object and give its bytes and a proved copy; raises Refused or PeerError, whatever stopped it."""
+def disarmed(by: Disarmer, pieces: Iterable[bytes]) -> Disarmed:
+    """Read an object and give a proved copy of it; raises Refused or PeerError, whatever stopped it."""
     try:
-        data = _read(pieces)
-        return data, by.disarm(memoryview(data))
+        return by.disarm(pieces)
     except (Refused, PeerError):
         raise
     except MemoryError as error:
@@ -172,17 +128,3 @@ def disarmed(by: Disarmer, pieces: Iterable[bytes]) -> tuple[bytearray, Disarmed
 def refused(label: str, error: LeadglassError) -> CleanLine:
     """Tell a file of which no copy was made."""
     return CleanLine(label, reason=error.message, next_step=error.hint)
-
-
-def _read(pieces: Iterable[bytes]) -> bytearray:
-    """Read an object whole; a file that grows meanwhile is cut off at the limit."""
-    data = bytearray()
-    for piece in pieces:
-        data += piece
-        if len(data) > OBJECT_BYTES_MAX:
-            raise _too_long()
-    return data
-
-
-def _too_long() -> LimitExceeded:
-    return LimitExceeded(f"The object is longer than {OBJECT_BYTES_MAX} bytes.", code="object-bytes")

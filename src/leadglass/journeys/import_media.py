@@ -114,12 +114,12 @@ class Importer:
         """Archive a harmless copy of what was held; the original stays in the quarantine, whatever comes of it."""
         assert held.object_id is not None
         try:
-            _, copy = disarmed(disarmer, file.pieces())
+            copy = disarmed(disarmer, file.pieces()).copy
         except (Refused, PeerError) as error:
             return replace(held, copy=f"There is no harmless copy: {error.message}")
         reception = self.receiver.begin_file(self.source)
         try:
-            for piece in copy.pieces:
+            for piece in copy.content:
                 reception.feed(piece)
         except BaseException:
             _abandon(reception)

@@ -1,0 +1,52 @@
+"""A copying worker with faults planted in it: a word in the object says what it shall do wrong."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from leadglass import limits
+from leadglass.edge import sandbox_copying, sandbox_worker
+from leadglass.malware.rebuild.copying import Copy, Copying, Objection
+
+
+def planted(self: Copying, objections: Sequence[Objection] = ()) -> Copy:
+    """Do what the object says."""
+    word = bytes(self._data[-400:]).partition(b"DO:")[2][:6].strip()
+    match word:
+        case b"CRASH":
+            ctypes.string_at(0)
+        case b"RAISE":
+            raise ZeroDivisionError
+        case b"SLEEP":
+            time.sleep(600)
+        case b"SPIN":
+            while True:
+                pass
+        case b"EAT":
+            held = [bytearray(64 << 20) for _ in range(1_000)]
+            del held
+        case b"EXIT":
+            os._exit(0)
+        case b"LIE":
+            sandbox_copying.write_head = lambda _: b'{"segments": "AAAA", "changes": 7}'
+        case b"BEYOND":
+            sandbox_copying.write_head = lambda _: (
+                b'{"segments": "AAAAAAAAAAD//////38AAA==", "changes": [], "digests": ""}'
+            )
+        case b"NOISE":
+            sandbox_copying.write_head = lambda _: b"\xff" * 100
+        case b"PEEK":
+            Path("/etc/hostname").read_text()
+    return honest(self, objections)
+
+
+if __name__ == "__main__":
+    limits.DISARM_MEMORY_BYTES = 48 << 20
+    honest = Copying.make
+    Copying.make = planted  # type: ignore[method-assign]
+    sys.exit(sandbox_worker.main())
