@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import re
 import string
+from dataclasses import replace
 
 import pydicom
 import pytest
 from starlette.testclient import TestClient
 
-from leadglass.audit import AuditKind
+from leadglass.audit import AuditEvent, AuditKind
 from leadglass.console.messages import words
 from leadglass.gateway.node import NodeState, Permission
 from leadglass.journeys.ports import ObjectState
+from leadglass.malware.rebuild.changes import Act, Change, change_findings
 
 from .house import PaperHouse, sample
 from .test_access import token_of
@@ -97,6 +99,42 @@ def test_held_objects_are_shown_with_findings_and_decided_on_with_a_reason(ada: 
     ada.post(f"/held/{object_id.hex()}", data={**form, "reason": "checked with the sender"})
     assert house.decisions == [("release", "ada", "checked with the sender")]
     assert not house.objects(ObjectState.HELD)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        (
+            "en",
+            ("A harmless copy", "Set to zero in the copy", "not on the allow-list. In 2 places.", "Harmless copies"),
+        ),
+        ("fr", ("Une copie sans danger", "Mis à zéro", "liste des autorisations. À 2 endroits.", "Copies sans danger")),
+    ],
+)
+def test_what_a_harmless_copy_lacks_is_shown_where_its_original_is_held(
+    ada: TestClient, house: PaperHouse, language: str, said: tuple[str, ...]
+) -> None:
+    """On the page of the held object, which links to the study, and on that of the study."""
+    (held,) = house.held_objects.values()
+    changes = [
+        Change(Act.ZEROED, "preamble", 128, "128 bytes that may hold anything (PS3.10 §7.1)."),
+        *(
+            Change(Act.REMOVED, f"(0009,10{n:02})", 64, "A private element that is not on the allow-list.")
+            for n in (1, 2)
+        ),
+    ]
+    copy = replace(house.add(sample("CT_small.dcm")), findings=change_findings(changes))
+    house.records[copy.sop_instance_uid] = copy
+    ada.post("/language", data={"language": language, "back": "/"})
+    path = f"/held/{held.object_id.hex()}"
+    assert said[0] not in ada.get(path).text
+    detail: dict[str, str | int] = {"copy": copy.object_id.hex(), "changes": 3}
+    house.record(AuditEvent(AuditKind.OBJECT_DISARMED, 1, "anna", held.object_id, "disarmed", detail))
+    page, study = ada.get(path).text, ada.get(f"/studies/{copy.study_instance_uid}").text
+    assert all(words in page for words in said[:3]) and f"/studies/{copy.study_instance_uid}" in page
+    assert all(words in study for words in said[1:])
+    assert "(0009,1001)" in page and "(0009,1002)" not in page, "what was done for one reason is one line"
+    assert '<span lang="en">' not in page + study
 
 
 def test_a_held_object_is_not_served(ada: TestClient, house: PaperHouse) -> None:

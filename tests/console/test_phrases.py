@@ -7,12 +7,14 @@ import string
 from pathlib import Path
 
 import pytest
+from tests.malware.rebuild.objects import disarmer
 
 from leadglass.audit import AuditKind
 from leadglass.console.messages import LANGUAGES, words
 from leadglass.console.phrases import SENTENCE, phrases, say, say_all
 from leadglass.edge.accounts import Role
 from leadglass.edge.health import State
+from leadglass.errors import Refused
 from leadglass.finding import Assessed, Finding, NotAssessed, Severity
 from leadglass.gateway.admission import RefusalCode
 from leadglass.gateway.decision import Hold, Reject, decide
@@ -23,6 +25,7 @@ from leadglass.journeys.ports import ObjectState
 from leadglass.malware.anatomy import FileInspector
 from leadglass.malware.formats.pattern import Layer
 from leadglass.malware.placement import Place
+from leadglass.malware.rebuild.changes import change_findings
 from leadglass.malware.verdict import verdict_of
 
 from .sources import arguments, finding_codes, first_arguments, sentences
@@ -48,6 +51,7 @@ UNSEEN = {
     "The DICOM port {} on {} cannot be opened: {}.",
     "Choose another {} in leadglass.toml, or stop what uses it.",
     "{} has no cell in {}",
+    'Write for example "(2005,xx0D) FL 4" or "(0029,xx10) OB|UN 1048576 csa".',
 }
 """Set-up errors with exit code 2, a query's limit, and a bug of our own: none is ever a record or a page."""
 
@@ -215,3 +219,22 @@ def test_every_reason_for_a_specimen_is_said_in_french() -> None:
             held += 1
             unsaid += [] if say_all("fr", made.reason).is_known else [made.reason]
     assert unsaid == [] and held > 20
+
+
+@pytest.mark.skipif(not SPECIMENS.is_dir(), reason="the specimens are not beside the checkout")
+def test_all_that_is_said_of_a_copy_of_a_specimen_is_said_in_french() -> None:
+    """What it lacks, as its record has it, and why there is none."""
+    tool, unsaid, copies, refusals = disarmer(), set(), 0, 0
+    for path in sorted((SPECIMENS / "hostile").glob("*.dcm")):
+        if path.stat().st_size > 5_000_000:
+            continue
+        try:
+            changes = tool.disarm([path.read_bytes()]).changes
+        except Refused as error:
+            refusals += 1
+            unsaid |= {text for text in (error.message, error.hint) if text and not say_all("fr", text).is_known}
+            continue
+        copies += 1
+        unsaid |= {change.why for change in changes if not say_all("fr", change.why).is_known}
+        unsaid |= {one.claim for one in change_findings(changes) if not say_all("fr", one.claim).is_known}
+    assert unsaid == set() and copies > 50 and refusals > 10

@@ -10,7 +10,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from leadglass.errors import LimitExceeded, PeerError, StorageFull
-from leadglass.finding import Inspection
+from leadglass.finding import Inspection, Severity
 from leadglass.journeys import import_media
 from leadglass.journeys.import_media import Fate, Importer
 from leadglass.journeys.ports import ObjectState
@@ -138,10 +138,14 @@ def test_a_harmless_copy_of_what_is_held_is_archived_beside_it(shelf: Shelf) -> 
     copy = shelf.catalogue.object(program.object_id)
     held = shelf.catalogue.objects(ObjectState.HELD)
     assert copy.state is ObjectState.ARCHIVED
-    assert copy.findings == ()
+    assert {finding.cls for finding in copy.findings} == {"disarmed"}
+    preamble = next(finding for finding in copy.findings if finding.element == "preamble")
+    assert (preamble.id, preamble.severity, preamble.length) == ("LG-DIS-004", Severity.INFO, 128)
     assert {one.sop_instance_uid for one in held} == {copy.sop_instance_uid}
-    kinds = [line.kind for line in shelf.catalogue.ledger(subject=program.object_id)]
-    assert "object-disarmed" in kinds
+    told = {line.subject: line for line in shelf.catalogue.ledger() if line.kind == "object-disarmed"}
+    original = bytes.fromhex(str(told[program.object_id].detail["held"]))
+    assert original in {one.object_id for one in held}
+    assert told[original].detail["copy"] == program.object_id.hex()
 
 
 def test_a_fault_of_ours_refuses_one_copy_and_stops_nothing(shelf: Shelf) -> None:
@@ -154,3 +158,6 @@ def test_a_fault_of_ours_refuses_one_copy_and_stops_nothing(shelf: Shelf) -> Non
     held, imported = importer.take([File("a", POLYGLOT), File("b", other(7))])
     assert (held.fate, imported.fate) == (Fate.HELD, Fate.IMPORTED)
     assert "nothing is proved" in held.copy
+    assert held.object_id is not None
+    told = [line for line in shelf.catalogue.ledger(subject=held.object_id) if line.kind == "object-disarmed"]
+    assert [(line.outcome, "nothing is proved" in str(line.detail["reason"])) for line in told] == [("refused", True)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from starlette.concurrency import run_in_threadpool
@@ -12,9 +14,9 @@ from leadglass.audit import AuditKind
 from leadglass.console.door import Door
 from leadglass.console.page import Pages, checked_form, page_session, see
 from leadglass.dicom.values import AETitle
-from leadglass.errors import NotFound
+from leadglass.errors import LeadglassError, NotFound
 from leadglass.gateway.node import NodeState, Permission
-from leadglass.journeys.ports import ObjectState
+from leadglass.journeys.ports import LedgerLine, ObjectRecord, ObjectState
 
 __all__ = ["DeskPages"]
 
@@ -46,15 +48,27 @@ class DeskPages:
         record = catalogue.object(object_id)
         if record.state is ObjectState.ARCHIVED:
             raise NotFound("The object is not in quarantine.")
+        history = catalogue.ledger(subject=object_id, limit=50)
         values: dict[str, object] = {
             "record": record,
+            "copy": self._copy_of(history),
             "findings": sorted(record.findings, key=lambda f: -f.severity),
-            "history": catalogue.ledger(subject=object_id, limit=50),
+            "history": history,
             "failure": failure,
             "is_releasable": record.state is ObjectState.HELD and bool(record.sop_instance_uid),
             "is_decidable": record.state in (ObjectState.HELD, ObjectState.CONFLICT),
         }
         return self._pages.render(request, "held_object.html", values, status)
+
+    def _copy_of(self, history: Sequence[LedgerLine]) -> ObjectRecord | None:
+        """Find the harmless copy that was archived of a held object, where its history names one."""
+        for line in history:
+            copy = line.detail.get("copy")
+            if line.kind == AuditKind.OBJECT_DISARMED and isinstance(copy, str):
+                with suppress(LeadglassError):  # erased since, or discarded
+                    found = self._door.services.catalogue.object(bytes.fromhex(copy))
+                    return found if found.state is ObjectState.ARCHIVED else None
+        return None
 
     async def decide(self, request: Request) -> Response:
         """Release or discard a held object; the reason a person types goes into the ledger."""

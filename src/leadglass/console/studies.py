@@ -17,11 +17,13 @@ from leadglass.dicom.values import UID
 from leadglass.errors import NotFound, PeerError
 from leadglass.finding import Severity
 from leadglass.journeys.ports import DeliveryState, ObjectRecord, ObjectState, StudyLine
+from leadglass.malware.rebuild.changes import DISARMED_CLASS
 
 __all__ = ["StudyPages"]
 
 _PAGE_ROWS = 100
 _DELIVERIES_READ_MAX = 500
+_COPIES_SHOWN_MAX = 50
 _NAME, _ID, _BIRTH, _SEX = 0x00100010, 0x00100020, 0x00100030, 0x00100040
 _DATE, _TIME, _ACCESSION, _DESCRIPTION = 0x00080020, 0x00080030, 0x00080050, 0x00081030
 _MODALITIES, _MODALITY, _SERIES_NUMBER, _SERIES_TEXT = 0x00080061, 0x00080060, 0x00200011, 0x0008103E
@@ -161,6 +163,7 @@ class StudyPages:
             "series": series,
             "has_pictures": any(not one.tile for one in series),
             "held": [*held, *conflicts],
+            "copies": [r for r in found if any(f.cls == DISARMED_CLASS for f in r.findings)][:_COPIES_SHOWN_MAX],
             "steps": self._life_line(found, len(held), len(conflicts), findings),
             "nodes": self._sent_to(found),
             "length_bytes": sum(r.length_bytes for r in found),

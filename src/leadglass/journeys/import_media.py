@@ -20,6 +20,7 @@ from leadglass.journeys.clean import disarmed
 from leadglass.journeys.inspection_ports import Candidate
 from leadglass.journeys.receive import Archived, Held, Outcome, Receiver, Reception, Rejected
 from leadglass.malware.disarm import Disarmer
+from leadglass.malware.rebuild.changes import change_findings
 
 IMPORT_SOURCE = "IMPORT"
 """What routes call the source of imported objects (docs/spec/policy.md)."""
@@ -116,8 +117,9 @@ class Importer:
         try:
             copy = disarmed(disarmer, file.pieces()).copy
         except (Refused, PeerError) as error:
+            self._note(held.object_id, "refused", {"reason": error.message})
             return replace(held, copy=f"There is no harmless copy: {error.message}")
-        reception = self.receiver.begin_file(self.source)
+        reception = self.receiver.begin_file(self.source, change_findings(copy.changes))
         try:
             for piece in copy.content:
                 reception.feed(piece)
@@ -129,14 +131,15 @@ class Importer:
             return replace(held, copy=f"There is no harmless copy: {line.reason}")
         if line.fate is Fate.HELD:
             return replace(held, copy=f"Its copy is held too, as {line.object_id.hex()}.")
-        detail: dict[str, str | int] = {"held": held.object_id.hex(), "changes": len(copy.changes)}
-        self.receiver.catalogue.record(
-            AuditEvent(
-                AuditKind.OBJECT_DISARMED, self.receiver.clock.now_us(), self.actor, line.object_id, "disarmed", detail
-            )
-        )
+        self._note(line.object_id, "disarmed", {"held": held.object_id.hex(), "changes": len(copy.changes)})
+        self._note(held.object_id, "disarmed", {"copy": line.object_id.hex(), "changes": len(copy.changes)})
         told = f"A harmless copy is archived; the original is held as {held.object_id.hex()}."
         return replace(held, fate=Fate.DISARMED, object_id=line.object_id, copy=told)
+
+    def _note(self, subject: bytes, outcome: str, detail: dict[str, str | int]) -> None:
+        at_us = self.receiver.clock.now_us()
+        event = AuditEvent(AuditKind.OBJECT_DISARMED, at_us, self.actor, subject, outcome, detail)
+        self.receiver.catalogue.record(event)
 
     def _record(self, fates: Mapping[str, int], outcome: str) -> None:
         self.receiver.catalogue.record(

@@ -143,9 +143,9 @@ class Receiver:
         reception.seal(meta)
         return reception
 
-    def begin_file(self, source: str) -> Reception:
-        """Begin an object that comes as a whole Part 10 file (import, STOW-RS)."""
-        return Reception(self, source, self.file_inspectors.file(), None, Bench())
+    def begin_file(self, source: str, known: tuple[Finding, ...] = ()) -> Reception:
+        """Begin an object that comes as a whole Part 10 file (import, STOW-RS); `known` goes with what is found."""
+        return Reception(self, source, self.file_inspectors.file(), None, Bench(), known)
 
 
 class Reception:
@@ -158,8 +158,10 @@ class Reception:
         inspector: UnderInspection,
         claim: Claim | None,
         bench: Bench,
+        known: tuple[Finding, ...] = (),
     ) -> None:
         self._receiver = receiver
+        self._known = known
         self._source = source
         self._inspector = inspector
         self._claim = claim
@@ -252,7 +254,7 @@ class Reception:
         self._sealer.update(self._head)
         inspection = self._inspector.finish()
         record = self._record(inspection)
-        if extra := identity_findings(record, self._claim):
+        if extra := self._known + identity_findings(record, self._claim):
             inspection = replace(inspection, findings=inspection.findings + extra)
             record = replace(record, findings=inspection.findings)
         decision = decide(
