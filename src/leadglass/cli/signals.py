@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from queue import SimpleQueue
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Final
 
@@ -30,9 +30,10 @@ class Stop:
         self.is_said = True
         self._said.put(None)
 
-    def wait(self) -> None:
-        """Return when it is said."""
-        self._said.get()
+    def wait(self, seconds: float | None = None) -> None:
+        """Return when it is said, or after so many seconds."""
+        with suppress(Empty):
+            self._said.get(timeout=seconds)
 
 
 @contextmanager

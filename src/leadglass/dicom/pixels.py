@@ -24,6 +24,8 @@ Ranges = tuple[tuple[int, int], ...]
 
 SAMPLES_PER_PIXEL, NUMBER_OF_FRAMES = 0x00280002, 0x00280008
 ROWS, COLUMNS, BITS_ALLOCATED = 0x00280010, 0x00280011, 0x00280100
+LAYOUT = frozenset({SAMPLES_PER_PIXEL, NUMBER_OF_FRAMES, ROWS, COLUMNS, BITS_ALLOCATED})
+"""The elements that tell where a native frame ends."""
 
 
 class PixelLog:

@@ -200,6 +200,16 @@ class SqlCatalogue:
         """Plan the next try, or give up."""
         self._outbox.commitment_failed(commitment_id, error, due_at_us, event)
 
+    # what a site keeps outside the database
+
+    def seal_record(self, place: bytes, value: bytes) -> bytes:
+        """Seal a value under the site's record key, to the place it is kept in."""
+        return self._vault.record.seal(place, value)
+
+    def open_record(self, place: bytes, sealed: bytes) -> bytes:
+        """Open what `seal_record` sealed; raises IntegrityError."""
+        return self._vault.record.open(place, sealed)
+
     def flush(self) -> None:
         """Make every admission so far durable."""
         self._store.flush()

@@ -17,16 +17,7 @@ from leadglass.archive.catalogue import KEPT_TAGS, encode_description
 from leadglass.archive.envelope import Sealer, Workspace
 from leadglass.audit import AuditEvent, AuditKind
 from leadglass.dicom.part10 import encode_file_meta
-from leadglass.dicom.pixels import (
-    BITS_ALLOCATED,
-    COLUMNS,
-    NUMBER_OF_FRAMES,
-    ROWS,
-    SAMPLES_PER_PIXEL,
-    Ranges,
-    frames,
-    native_frames,
-)
+from leadglass.dicom.pixels import LAYOUT, Ranges, frames, native_frames
 from leadglass.dicom.structure import DatasetError, Structure
 from leadglass.dicom.syntaxes import transfer_syntax
 from leadglass.dicom.text import Decoded, decode_values
@@ -58,10 +49,9 @@ from leadglass.malware.verdict import verdict_of
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _STUDY, _SERIES = 0x0020000D, 0x0020000E
 _PATIENT_ID, _ISSUER, _MODALITY = 0x00100020, 0x00100021, 0x00080060
-_LAYOUT = {SAMPLES_PER_PIXEL, NUMBER_OF_FRAMES, ROWS, COLUMNS, BITS_ALLOCATED}
 _CHARACTER_SET = 0x00080005
 
-KEEP = KEPT_TAGS | _LAYOUT | {_CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE}
+KEEP = KEPT_TAGS | LAYOUT | {_CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE}
 
 IN_PROCESS = InProcess(KEEP)
 
