@@ -45,7 +45,6 @@ class AuditKind(StrEnum):
     OBJECT_DISARMED = "object-disarmed"
     OBJECT_INSPECTED = "object-inspected"
     ARCHIVE_INSPECTED = "archive-inspected"
-    FOLDER_WATCHED = "folder-watched"
     LOGIN = "login"
     LOGIN_FAILED = "login-failed"
     LOGOUT = "logout"
@@ -57,6 +56,10 @@ class AuditKind(StrEnum):
     IDENTITY_RENEWED = "identity-renewed"
     STUDY_VIEWED = "study-viewed"
     POLICY_CHANGED = "policy-changed"
+    FEED_IMPORTED = "feed-imported"
+    FEED_REFUSED = "feed-refused"
+    FEED_RESTORED = "feed-restored"
+    FEED_REMOVED = "feed-removed"
     SITE_CREATED = "site-created"
 
 

@@ -147,6 +147,23 @@ document written anew. Pixels that stay as they are take none of it."""
 RULES_BYTES_MAX = 64 << 20
 """Objects are held whole up to here for YARA rules; longer ones are looked through in windows of it."""
 
+# --- feeds -------------------------------------------------------------------------------------------
+
+FEED_FILES_MAX = 20_000
+"""Files of one feed. The largest public rule sets have a few thousand."""
+
+FEED_FILE_BYTES_MAX = 16 << 20
+"""One file of a feed; it is held whole while it is taken in."""
+
+FEED_BYTES_MAX = 256 << 20
+"""All files of a feed. 7,000 YARA rules are about 15 MiB, a year of advisories about as much."""
+
+FEED_MEMORY_BYTES = 4 << 30
+"""Address space of the process that tries rules, beyond what it begins with; 7,000 rules take about 1 GiB."""
+
+FEED_SECONDS = 300.0
+"""Time rules have to compile; 7,000 take about ten seconds, twice."""
+
 # --- pictures and the console -------------------------------------------------------------------------
 
 FRAME_BYTES_MAX = 512 << 20

@@ -189,7 +189,11 @@ class Hub:
         return confined_disarmer(self.sandbox, takes_only_held=True)
 
     def require_rules(self) -> None:
-        """Compile the rules the site has: a bad one is told before anything comes in. Raises UsageError."""
+        """Compile the rules the site has: a bad one is told before anything comes in.
+
+        Raises UsageError, and IntegrityError where a feed's file is not what was taken in.
+        """
+        self.site.feeds.require_whole()
         if self.site.rule_paths:
             self.sandbox.start()
 

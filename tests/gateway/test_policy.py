@@ -42,7 +42,7 @@ def test_every_example_of_the_specification_is_a_policy(example: str) -> None:
 
 
 def test_the_specification_has_its_examples() -> None:
-    assert len(specification_examples()) == 5
+    assert len(specification_examples()) == 6
 
 
 def test_the_policy_of_a_new_site_fails_closed() -> None:

@@ -18,14 +18,22 @@ from leadglass import limits
 from leadglass.errors import UsageError
 from leadglass.finding import Finding, Severity
 
-__all__ = ["RuleEngine", "RuleScan", "compile_rules", "rule_files"]
+__all__ = ["SUFFIXES", "RuleEngine", "RuleScan", "compile_rules", "compile_sources", "rule_files", "rule_sources"]
 
-_SUFFIXES = (".yar", ".yara")
+SUFFIXES = (".yar", ".yara")
 _RULE_FILES_MAX = 20_000
 _RULE_FILE_BYTES_MAX = 16 << 20
 _OVERLAP_BYTES = 1 << 20
 _NAME = re.compile(r"[^A-Za-z0-9_.-]")
 _MATCHES_MAX = 32
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSource:
+    """One rule file, read."""
+
+    path: Path
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ def rule_files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+            found += sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
         elif path.is_file():
             found.append(path)
         else:
@@ -90,25 +98,41 @@ def rule_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def compile_rules(paths: Sequence[Path]) -> RuleEngine:
-    """Compile every rule file under the paths, each in a namespace of its own. Raises UsageError naming the file."""
-    compiler = yara_x.Compiler(relaxed_re_syntax=True)
+def rule_sources(paths: Sequence[Path]) -> list[RuleSource]:
+    """Read every rule file under the paths. Raises UsageError naming the file."""
+    sources = []
     for path in rule_files(paths):
         try:
             if path.stat().st_size > _RULE_FILE_BYTES_MAX:
                 raise UsageError(f"{path} is too large for a rule file.", hint="Split it.")
-            source = path.read_text("utf-8", "replace")
-            compiler.new_namespace(_NAME.sub("_", path.stem))
-            compiler.add_source(source, origin=str(path))
+            sources.append(RuleSource(path, path.read_text("utf-8", "replace")))
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from None
+    return sources
+
+
+def compile_sources(sources: Iterable[RuleSource]) -> RuleEngine:
+    """Compile rules, each file in a namespace of its own. Raises UsageError naming the file.
+
+    A file is not included by another one: the path could be any of this machine's, and errors quote what they read.
+    """
+    compiler = yara_x.Compiler(relaxed_re_syntax=True, includes_enabled=False)
+    for source in sources:
+        try:
+            compiler.new_namespace(_NAME.sub("_", source.path.stem))
+            compiler.add_source(source.text, origin=str(source.path))
         except yara_x.CompileError as error:
             line = next((line.strip() for line in str(error).splitlines() if "error" in line), "")
             raise UsageError(
-                f"A rule in {path} does not compile ({line[:120]}).", hint="Correct or remove that rule."
+                f"A rule in {source.path} does not compile ({line[:120]}).", hint="Correct or remove that rule."
             ) from None
     rules = compiler.build()
     return RuleEngine(yara_x.Scanner(rules), sum(1 for _ in rules))
+
+
+def compile_rules(paths: Sequence[Path]) -> RuleEngine:
+    """Compile every rule file under the paths. Raises UsageError naming the file."""
+    return compile_sources(rule_sources(paths))
 
 
 def _finding(rule: object, base: int) -> Finding:

@@ -42,7 +42,7 @@ _UNREADABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OS
 
 def walk_zip(path: Path, medium: Label, sort: Sort = sort_file) -> Iterator[Entry]:
     """Give every member of a zip file, sorted into candidates and what is left out and why."""
-    _measure_directory(path)
+    measure_directory(path)
     try:
         archive = zipfile.ZipFile(path)
     except _UNREADABLE as error:
@@ -52,7 +52,7 @@ def walk_zip(path: Path, medium: Label, sort: Sort = sort_file) -> Iterator[Entr
         ) from error
     # Not closed here: a member may be read after the walk; the archive ends with the last entry that knows it.
     members = [member for member in archive.infolist() if not member.is_dir()]
-    if _overlap(members):
+    if overlap(members):
         yield MediaReport(
             medium,
             Finding(
@@ -131,7 +131,7 @@ def _inflate(archive: zipfile.ZipFile, member: zipfile.ZipInfo, budget: _Budget)
         ) from error
 
 
-def _measure_directory(path: Path) -> None:
+def measure_directory(path: Path) -> None:
     """Refuse a central directory that would fill the memory, found the way `zipfile` finds it."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -155,7 +155,7 @@ def _measure_directory(path: Path) -> None:
         )
 
 
-def _overlap(members: list[zipfile.ZipInfo]) -> bool:
+def overlap(members: list[zipfile.ZipInfo]) -> bool:
     end = 0
     for member in sorted(members, key=lambda item: item.header_offset):
         if member.header_offset < end:

@@ -4,6 +4,7 @@
 leadglass.toml   settings            policy.toml   the written policy
 secrets/         passphrase and its parameters, encrypted private keys
 tls/             ca.pem, server.pem, trusted/*.pem: certificates the site trusts beside its own authority
+feeds/           rules taken in with `leadglass feeds import`
 objects/ staging/ catalogue.db log/
 ```
 
@@ -30,6 +31,7 @@ from typing import Final
 from leadglass.config import SiteConfig, parse_site
 from leadglass.edge import certificates
 from leadglass.edge.certificates import CertificateDescription, Credentials, write_private
+from leadglass.edge.feeds import FeedStore
 from leadglass.edge.tls import TlsFiles, client_context, server_context, web_context
 from leadglass.errors import ConfigurationError, UsageError
 from leadglass.gateway.policy import Policy, parse_policy
@@ -106,8 +108,14 @@ class Site:
 
     @property
     def rule_paths(self) -> tuple[Path, ...]:
-        """Give the YARA rules the site names."""
-        return tuple(self.folder / path for path in self.config.inspection.rules)
+        """Give the YARA rules the site names, and those of its feeds."""
+        named = (self.folder / path for path in self.config.inspection.rules)
+        return (*named, *self.feeds.rule_paths())
+
+    @property
+    def feeds(self) -> FeedStore:
+        """Give the feeds the site has taken in."""
+        return FeedStore(self.folder / "feeds")
 
     @property
     def staging_path(self) -> Path:

@@ -20,6 +20,7 @@ from leadglass.dicom.syntaxes import STORAGE_SOP_CLASSES
 from leadglass.dicom.values import UID
 from leadglass.errors import PeerError
 from leadglass.finding import Finding, Severity
+from leadglass.gateway.feed import is_key
 from leadglass.malware.verdict import Verdict
 from leadglass.table import Table, parse_toml
 
@@ -109,6 +110,8 @@ class Policy:
 
     routes: tuple[Route, ...]
     break_glass: tuple[BreakGlass, ...] = ()
+    feed_keys: frozenset[str] = frozenset()
+    """The public keys whose feeds (rules, advisories) the site takes in."""
 
     def route_for(self, source_node: str, sop_class: str, modality: str) -> Route | None:
         """Give the first route that matches, None when no rule takes the object."""
@@ -129,13 +132,14 @@ def parse_policy(text: str) -> Policy:
     root = parse_toml(text, file="policy.toml")
     routes = tuple(_route(number, table) for number, table in enumerate(root.tables("route"), 1))
     break_glass = tuple(_break_glass(table) for table in root.tables("break_glass"))
+    feed_keys = _feed_keys(root.table("feeds"))
     root.finish()
     if not routes:
         raise root.error("route", "is missing", 'Write at least one [[route]] with a name and from = "*".')
     _refuse_repeats(root, "route", [route.name for route in routes])
     _refuse_repeats(root, "break_glass", [exception.name for exception in break_glass])
     _refuse_unreachable(root, routes)
-    return Policy(routes, break_glass)
+    return Policy(routes, break_glass, feed_keys)
 
 
 def review(policy: Policy, *, now_us: int) -> tuple[Finding, ...]:
@@ -218,6 +222,16 @@ def _break_glass(table: Table) -> BreakGlass:
         raise table.error("ends", f"must come after begins, by at most {BREAK_GLASS_DAYS_MAX} days", hint)
     table.finish()
     return exception
+
+
+def _feed_keys(table: Table) -> frozenset[str]:
+    keys = table.texts("trusted")
+    for key in keys:
+        if not is_key(key):
+            hint = 'Write trusted = ["ed25519:…"], as `leadglass feeds key` prints it.'
+            raise table.error("trusted", f'cannot hold "{key}"', hint)
+    table.finish()
+    return frozenset(keys)
 
 
 def _action(table: Table, key: str, default: Action) -> Action:
