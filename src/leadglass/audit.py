@@ -45,6 +45,7 @@ class AuditKind(StrEnum):
     OBJECT_DISARMED = "object-disarmed"
     OBJECT_INSPECTED = "object-inspected"
     ARCHIVE_INSPECTED = "archive-inspected"
+    FOLDER_WATCHED = "folder-watched"
     LOGIN = "login"
     LOGIN_FAILED = "login-failed"
     LOGOUT = "logout"

@@ -41,6 +41,7 @@ _VERBS: Final = {
     "export": ("export", "Write a study out as DICOM files."),
     "verify": ("verify", "Prove that every stored byte is what was sealed."),
     "archive": ("archive", "Inspect everything archived again."),
+    "watch": ("watch", "Watch a folder for signs of ransomware."),
     "feeds": ("feeds", "Take in rule sets from signed bundles or folders; show, restore or remove them."),
     "quarantine": ("quarantine", "Decide about held objects."),
     "ledger": ("ledger", "Read and check the record of everything that happened."),
