@@ -27,6 +27,7 @@ bench: .venv/.dev peers
 	$(BIN)/python -m benches.memory
 	$(BIN)/python -m benches.hostile_wire
 	$(BIN)/python -m benches.inspect
+	$(BIN)/python -m benches.disarm
 	$(BIN)/python -m benches.loss --kills 200
 
 bench-quick: .venv/.dev peers

@@ -33,6 +33,9 @@ from leadglass.malware.verdict import Verdict, verdict_of
 
 __all__ = ["RemoteCopier", "confined_disarmer"]
 
+_INSPECTED_BYTES_MAX = 3 << 20
+"""Inspecting a longer original costs more than a new worker does."""
+
 _SILENT = "Making a copy took longer than it may."
 _ENDED = "Making a copy ended before its answer."
 _UNTRUE = "Making a copy gave an answer that cannot be true."
@@ -88,8 +91,11 @@ class RemoteCopier:
         except OSError as error:
             raise Refused(_NO_MEMORY) from error
         self._length += len(piece)
-        if self._original is not None:
+        if self._original is not None and self._length <= _INSPECTED_BYTES_MAX:
             self._original.feed(piece)
+        elif self._original is not None:
+            self._original.close()
+            self._original = None
 
     def make(self, objections: Sequence[Objection]) -> Copy:
         """Have a copy made. Raises Refused, whatever becomes of the worker."""
