@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -103,3 +104,24 @@ def test_ctrl_c_leaves_whole_copies(disc: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Cleaner, "clean", interrupted)
     assert run("disarm", disc, "--to", tmp_path / "clean").code == 130
     assert len([path for path in (tmp_path / "clean").rglob("*") if path.is_file()]) == 1
+
+
+def test_every_field_of_the_answer_is_documented(disc: Path, tmp_path: Path) -> None:
+    """docs/spec/disarm.md has a row for each, and no row that is in no answer."""
+    (disc / "cut.dcm").write_bytes(image()[:-4])
+    told = run("disarm", disc, "--to", tmp_path / "clean", "--json").json
+    parts = [told, *told["files"], *(change for line in told["files"] for change in line.get("changes", ()))]
+    fields = {key for part in parts for key in part}
+    text = (Path(__file__).parents[2] / "docs/spec/disarm.md").read_text().split("## JSON")[1]
+    rows = [row.split("|")[1] for row in text.splitlines() if row.startswith("| `")]
+    documented = {name for row in rows for name in re.findall("`([a-z_0-9]+)`", row)}
+    assert documented == fields
+
+
+def test_the_example_of_a_policy_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs/spec/disarm.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "ours.toml").write_text(example)
+    (tmp_path / "x.dcm").write_bytes(image())
+    told = run("disarm", tmp_path / "x.dcm", "--to", tmp_path / "o", "--policy", tmp_path / "ours.toml")
+    assert told.code == 0
