@@ -62,3 +62,14 @@ def test_growth_is_bounded_in_size_and_in_ratio() -> None:
     with pytest.raises(DatasetLimit) as caught:
         inflated(deflated(bytes(200_000)), limits=WalkLimits(inflated_bytes=100_000))
     assert caught.value.code == "inflated-bytes"
+
+
+def test_what_follows_the_stream_can_be_looked_at() -> None:
+    for size in (1, 7, 100_000):
+        inflater = Inflater(WalkLimits())
+        tail = b"MZ and a whole program after it"
+        whole = deflated(b"value " * 99) + tail
+        with pytest.raises(DatasetError):
+            for at in range(0, len(whole), size):
+                list(inflater.feed(whole[at : at + size]))
+        assert inflater.beyond and tail.startswith(inflater.beyond)

@@ -64,7 +64,7 @@ class DatasetWalker:
         self._tap = tap
         self._explicit = _EXPLICIT_LITTLE if syntax.is_little_endian else _EXPLICIT_BIG
         self._long = _LONG_LITTLE if syntax.is_little_endian else _LONG_BIG
-        self._inflater = Inflater(limits) if syntax.is_deflated else None
+        self.inflater = Inflater(limits) if syntax.is_deflated else None
         self._keep = keep
         self._visitor = visitor
         self._limits = limits
@@ -84,15 +84,15 @@ class DatasetWalker:
     def feed(self, data: Buffer) -> None:
         """Walk on. Raises DatasetError or DatasetLimit; never anything else, whatever the bytes are."""
         self._wire_bytes += len(data)
-        if self._inflater is None:
+        if self.inflater is None:
             self._walk(data)
             return
-        for piece in self._inflater.feed(data):
+        for piece in self.inflater.feed(data):
             self._walk(piece)
 
     def finish(self) -> Structure:
         """Close the walk: every byte is accounted for, or DatasetError ("truncated") says from where not."""
-        if self._inflater is not None and self._inflater.finish():
+        if self.inflater is not None and self.inflater.finish():
             self.account.oddities.add(OddityCode.DEFLATE_PAD, self._base, 0, 0)
         levels, missing = self.account.levels, self.missing_bytes
         while len(levels) > 1 and levels[-1].end == self._base and not missing:

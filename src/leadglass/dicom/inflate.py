@@ -20,7 +20,7 @@ _TAIL_MAX = 9
 class Inflater:
     """Turn deflated bytes into data set bytes."""
 
-    __slots__ = ("_consumed", "_crc", "_engine", "_limits", "_produced", "_tail")
+    __slots__ = ("_consumed", "_crc", "_engine", "_limits", "_produced", "_tail", "beyond")
 
     def __init__(self, limits: WalkLimits) -> None:
         self._engine = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -29,6 +29,8 @@ class Inflater:
         self._produced = 0
         self._crc = 0
         self._tail = b""
+        self.beyond = b""
+        """What was seen of the bytes after the end of the stream, where they are no pad and no trailer."""
 
     def feed(self, data: bytes | memoryview) -> Iterator[bytes]:
         """Give inflated pieces as they come.
@@ -39,7 +41,7 @@ class Inflater:
             rest: bytes | memoryview = data[start : start + _PIECE]
             while True:
                 if self._engine.eof:
-                    self._take_tail(rest)
+                    self._take_tail(rest, data[start + _PIECE :])
                     break
                 before = self._engine.copy()
                 try:
@@ -93,12 +95,15 @@ class Inflater:
         tail = self._tail
         trailer = self._crc.to_bytes(4, "little") + (self._produced & 0xFFFFFFFF).to_bytes(4, "little")
         if tail not in (b"", b"\0", trailer, trailer + b"\0"):
+            self.beyond = tail
             raise self._trailing()
         return bool(tail)
 
-    def _take_tail(self, rest: bytes | memoryview) -> None:
+    def _take_tail(self, rest: bytes | memoryview, more: bytes | memoryview) -> None:
+        before = self._tail
         self._tail += bytes(rest[: _TAIL_MAX + 1 - len(self._tail)])
         if len(self._tail) > _TAIL_MAX:
+            self.beyond = before + bytes(rest) + bytes(more)
             raise self._trailing()
 
     def _trailing(self) -> DatasetError:
