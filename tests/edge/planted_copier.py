@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +13,14 @@ from pathlib import Path
 from leadglass import limits
 from leadglass.edge import sandbox_copying, sandbox_worker
 from leadglass.malware.rebuild.copying import Copy, Copying, Objection
+
+
+def drip(link: socket.socket, kind: object, payload: bytes = b"") -> None:
+    """Send a byte now and then, for ever."""
+    link.sendall(b"\x06\0\0\xff\xff")
+    while True:
+        link.sendall(b" ")
+        time.sleep(0.1)
 
 
 def planted(self: Copying, objections: Sequence[Objection] = ()) -> Copy:
@@ -38,6 +47,8 @@ def planted(self: Copying, objections: Sequence[Objection] = ()) -> Copy:
             sandbox_copying.write_head = lambda _: (
                 b'{"segments": "AAAAAAAAAAD//////38AAA==", "changes": [], "digests": ""}'
             )
+        case b"DRIP":
+            sandbox_copying.send_message = drip
         case b"NOISE":
             sandbox_copying.write_head = lambda _: b"\xff" * 100
         case b"PEEK":

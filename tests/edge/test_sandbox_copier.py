@@ -110,7 +110,7 @@ def test_what_goes_wrong_there_is_refused_and_the_next_object_is_copied(
     assert planted._busy == 0
 
 
-@pytest.mark.parametrize("word", ["SLEEP", "SPIN"])
+@pytest.mark.parametrize("word", ["SLEEP", "SPIN", "DRIP"])
 def test_silence_is_refused(word: str) -> None:
     pool = Sandbox(KEEP, command=PLANTED, seconds=0.5)
     by = confined_disarmer(pool)

@@ -360,10 +360,9 @@ class RemoteInspector:
         ends = time.monotonic() + seconds
         worker.link.settimeout(seconds)
         send_message(worker.link, Kind.FINISH)
-        kind, payload = receive_message(worker.link, bytearray(1 << 16), limits.SANDBOX_RESULT_BYTES_MAX)
+        kind, payload = receive_message(worker.link, bytearray(1 << 16), limits.SANDBOX_RESULT_BYTES_MAX, ends)
         while kind is Kind.LIMIT:
-            worker.link.settimeout(max(0.001, ends - time.monotonic()))
-            kind, payload = receive_message(worker.link, bytearray(1 << 16), limits.SANDBOX_RESULT_BYTES_MAX)
+            kind, payload = receive_message(worker.link, bytearray(1 << 16), limits.SANDBOX_RESULT_BYTES_MAX, ends)
         if kind is not Kind.RESULT:
             raise ValueError("not a result")
         worker.link.settimeout(self._pool.seconds)

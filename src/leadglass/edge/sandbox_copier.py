@@ -157,8 +157,7 @@ class RemoteCopier:
         return Copy(content, content.length_bytes, head.changes, head.frame_digests)
 
     def _received(self, link: socket.socket, ends: float, expected: Kind, longest: int) -> memoryview:
-        link.settimeout(max(0.001, ends - time.monotonic()))
-        kind, payload = receive_message(link, bytearray(1 << 16), longest)
+        kind, payload = receive_message(link, bytearray(1 << 16), longest, ends)
         if kind is not expected:
             raise ValueError("another message")
         return payload

@@ -12,6 +12,7 @@ import json
 import re
 import socket
 import struct
+import time
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,25 +88,30 @@ def send_message(link: socket.socket, kind: Kind, payload: bytes | bytearray | m
         link.sendall(memoryview(payload)[sent - len(head) :])
 
 
-def receive_message(link: socket.socket, buffer: bytearray, longest: int) -> tuple[Kind, memoryview]:
+def receive_message(
+    link: socket.socket, buffer: bytearray, longest: int, ends: float | None = None
+) -> tuple[Kind, memoryview]:
     """Receive one message into a buffer, which grows as it must; the payload is valid until the next call.
 
-    Raises EOFError at the end and ValueError for anything that is not a message.
+    `ends` is when it must be there whole, on the monotonic clock: a peer that sends a byte now and then gains nothing.
+    Raises TimeoutError then, EOFError at the end and ValueError for anything that is not a message.
     """
-    _fill(link, memoryview(buffer)[: _HEADER.size])
+    _fill(link, memoryview(buffer)[: _HEADER.size], ends)
     untrusted_kind, untrusted_length = _HEADER.unpack_from(buffer)
     if untrusted_length > longest:
         raise ValueError("message too long")
     if untrusted_length > len(buffer):
         buffer = bytearray(untrusted_length)
     view = memoryview(buffer)[:untrusted_length]
-    _fill(link, view)
+    _fill(link, view, ends)
     return Kind(untrusted_kind), view
 
 
-def _fill(link: socket.socket, view: memoryview) -> None:
+def _fill(link: socket.socket, view: memoryview, ends: float | None) -> None:
     at = 0
     while at < len(view):
+        if ends is not None:
+            link.settimeout(max(0.001, ends - time.monotonic()))
         got = link.recv_into(view[at:])
         if not got:
             raise EOFError
