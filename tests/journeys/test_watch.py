@@ -294,3 +294,23 @@ def test_a_repaired_file_has_no_sign(watch: Watch) -> None:
 
 def _name(watch: Watch, path: Path) -> str:
     return path.relative_to(watch.share).as_posix()
+
+
+def test_lossy_copies_are_other_instances_of_the_same_study(watch: Watch) -> None:
+    """A new SOP Instance UID alone, as lossy compression gives (PS3.3 §C.12.1.1.2), counts towards no rate."""
+    for number, path in enumerate(watch.objects):
+        data = path.read_bytes()
+        head, uid = pydicom.dcmread(path, force=True), f"2.25.{number}"
+        old = str(head.get("SOPInstanceUID", "")).encode()
+        path.write_bytes(data.replace(old, uid.encode().ljust(len(old), b"\0")) if len(old) > 8 else data + b"")
+    done = watch.go()
+    assert done.changed > 40
+    assert not done.is_alarm
+
+
+def test_objects_overwritten_by_one_of_another_study(watch: Watch) -> None:
+    """They still walk, and are not what they were: the rate tells."""
+    other = watch.objects[-1].read_bytes()
+    for path in watch.objects[:-1]:
+        path.write_bytes(other)
+    assert found(watch.go()).get("") == "LG-RSM-005"

@@ -25,7 +25,7 @@ from leadglass.malware.ransom import BLOCK_BYTES, BLOCKS_MAX, RATE_WINDOW_US, Fi
 from leadglass.malware.signatures import Family, signature_of
 from leadglass.malware.verdict import verdict_of
 
-_SOP_INSTANCE = 0x00080018
+_STUDY = 0x0020000D
 
 SETTLE_US = 5 * 1_000_000
 """A file changed less long ago is still being written; a modality writes an object within a second."""
@@ -184,7 +184,7 @@ class Watcher:
         if sign is None:
             return now
         done.signs.append(Sign(listed.name, sign))
-        return replace(now, sign=sign.id)
+        return replace(now, sign=sign.id) if sign.severity >= Severity.MEDIUM else now
 
     def _look(self, listed: Listed) -> tuple[FileState, Finding | None] | None:
         """Read a file to its end; None where it could not be read or its inspection could not tell."""
@@ -242,7 +242,7 @@ class _Look:
         self._is_begun = False
         self._position = 0
         blocks = max(1, -(-length_bytes // BLOCK_BYTES))
-        stride = max(1, blocks // BLOCKS_MAX) * BLOCK_BYTES
+        stride = -(-blocks // BLOCKS_MAX) * BLOCK_BYTES
         self._wanted = {start: bytearray() for start in range(0, length_bytes, stride)}
 
     def feed(self, piece: bytes) -> None:
@@ -278,7 +278,7 @@ class _Look:
         state = replace(
             state,
             nature=Nature.OBJECT,
-            instance=blake3(inspector.values.get(_SOP_INSTANCE, b"")).hexdigest(16),
+            study=blake3(inspector.values.get(_STUDY, b"").rstrip(b" \0")).hexdigest(16),
             verdict=verdict_of(inspection),
         )
         pixels, start = structure.pixel_data, inspector.dataset_offset or 0
@@ -321,10 +321,10 @@ def _stamp(listed: Listed) -> tuple[int, int, int]:
 
 
 def _is_other(before: FileState, after: FileState) -> bool:
-    """Tell whether a file's content is not what it was in another form: an object that walks is the same by its UID."""
+    """Tell whether a file's content is not what it was in another form: one that walks is the same by its study."""
     if before.digest == after.digest:
         return False
-    is_same = before.is_object and after.is_object and before.instance == after.instance
+    is_same = before.is_object and after.is_object and before.study == after.study
     return not is_same or bool(after.sign)
 
 
