@@ -36,6 +36,18 @@ def test_sound_files_are_fine(leadglass: Verb, tmp_path: Path) -> None:
     assert leadglass("import", file, "--json").json["counts"] == {"duplicate": 1, "skipped": 0}
 
 
+def test_a_harmless_copy_of_what_is_held_is_archived_from_confined_processes(leadglass: Verb, tmp_path: Path) -> None:
+    file = tmp_path / "HOLIDAY"
+    file.write_bytes(b"MZ\x90\0" + Path(str(get_testdata_file("MR_small.dcm"))).read_bytes()[4:])
+    told = leadglass("import", file, "--disarm", "--json")
+    assert told.code == 1, "the original is held"
+    assert told.json["counts"] == {"disarmed": 1, "skipped": 0}
+    entries = leadglass("ledger", "list", "--limit", "10", "--json").json["entries"]
+    copy, original = (entry["detail"] for entry in reversed(entries) if entry["kind"] == "object-disarmed")
+    assert set(copy) == {"held", "changes"}
+    assert set(original) == {"copy", "changes"}
+
+
 def test_a_hostile_zip_is_told(leadglass: Verb, tmp_path: Path) -> None:
     path = tmp_path / "slip.zip"
     with zipfile.ZipFile(path, "w") as archive:
