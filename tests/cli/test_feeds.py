@@ -67,7 +67,9 @@ def test_a_signed_bundle_needs_a_key_the_policy_trusts(
     assert leadglass("feeds", "import", bundle, "--name", "x").code == 2
 
 
-@pytest.mark.parametrize("text", ["rule x { condition: nothing }", 'include "/etc/hostname"'])
+@pytest.mark.parametrize(
+    "text", ["rule x { condition: nothing }", 'include "/etc/hostname" rule x { condition: true }']
+)
 def test_a_rule_that_does_not_compile_changes_nothing(leadglass: Verb, site: Path, rules: Path, text: str) -> None:
     assert leadglass("feeds", "import", rules, "--unsigned", "--name", "mine", "--version", "1").code == 0
     before = state(site)

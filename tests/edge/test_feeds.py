@@ -183,7 +183,9 @@ def test_rules_are_counted_alone_and_tried_beside_the_others(rules: Path, tmp_pa
         try_rules(rules, [other])
 
 
-@pytest.mark.parametrize("text", ["rule x { condition: nothing }", 'include "/etc/hostname"', "rule"])
+@pytest.mark.parametrize(
+    "text", ["rule x { condition: nothing }", 'include "/etc/hostname" rule x { condition: true }', "rule"]
+)
 def test_a_rule_that_does_not_compile_is_named(rules: Path, text: str) -> None:
     (rules / "link.yar").unlink()
     (rules / "sub/bad.yar").write_text(text)

@@ -15,6 +15,7 @@ from pathlib import Path
 import yara_x
 
 from leadglass import limits
+from leadglass.edge.engines_yara_guard import Parted, is_only_includes, parted
 from leadglass.errors import UsageError
 from leadglass.finding import Finding, Severity
 
@@ -38,18 +39,27 @@ class RuleSource:
 
 @dataclass(frozen=True, slots=True)
 class RuleEngine:
-    """Compiled rules and what applies them, for one thread; forked workers use it as their own."""
+    """Compiled rules and what applies them, for one thread; forked workers use it as their own.
 
-    scanner: yara_x.Scanner
+    Rules that ask for a file's first bytes have a scanner of their own, which runs where a file begins so.
+    """
+
+    scanner: yara_x.Scanner | None
     count: int
+    guarded: yara_x.Scanner | None = None
+    beginnings: tuple[bytes, ...] = ()
 
     def scan(self, data: bytes | bytearray | memoryview, base: int = 0) -> Iterator[Finding]:
         """Give a finding for each rule that matches; offsets count from `base`.
 
         How long it may take is the worker's limit: a time limit of the engine's own would start a thread.
         """
-        for rule in self.scanner.scan(bytes(data)).matching_rules[:_MATCHES_MAX]:
-            yield _finding(rule, base)
+        whole = data if isinstance(data, bytes) else bytes(data)
+        guarded = self.guarded if whole.startswith(self.beginnings) else None
+        for scanner in (self.scanner, guarded):
+            if scanner is not None:
+                for rule in scanner.scan(whole).matching_rules[:_MATCHES_MAX]:
+                    yield _finding(rule, base)
 
 
 class RuleScan:
@@ -111,11 +121,35 @@ def rule_sources(paths: Sequence[Path]) -> list[RuleSource]:
     return sources
 
 
-def compile_sources(sources: Iterable[RuleSource]) -> RuleEngine:
+def compile_sources(sources: Sequence[RuleSource]) -> RuleEngine:
     """Compile rules, each file in a namespace of its own. Raises UsageError naming the file.
 
-    A file is not included by another one: the path could be any of this machine's, and errors quote what they read.
+    A file is not included by another one: the path could be any of this machine's, and errors quote what they read. So
+    an index that names the other files is passed over; those are read by themselves.
     """
+    rules = [source for source in sources if not is_only_includes(source.text)]
+    ruled = {source.path.stem for source in rules if "global" in source.text}  # over every rule of a namespace
+    pieces = [
+        (source.path, Parted("", source.text) if source.path.stem in ruled else parted(source.text)) for source in rules
+    ]
+    guarded = [RuleSource(path, piece.guarded) for path, piece in pieces if piece.guarded]
+    others = [RuleSource(path, piece.others) for path, piece in pieces if piece.others]
+    try:
+        return _engine(others, guarded, {first for _, piece in pieces for first in piece.beginnings})
+    except UsageError:
+        return _engine(rules)  # so that the error counts lines of the file; or rules of two files hang together
+
+
+def _engine(
+    others: Sequence[RuleSource], guarded: Sequence[RuleSource] = (), beginnings: Iterable[bytes] = ()
+) -> RuleEngine:
+    parts = [_compiled(part) if part else None for part in (others, guarded)]
+    scanners = [None if rules is None else yara_x.Scanner(rules) for rules in parts]
+    count = sum(1 for rules in parts if rules is not None for _ in rules)
+    return RuleEngine(scanners[0], count, scanners[1], tuple(sorted(beginnings)))
+
+
+def _compiled(sources: Sequence[RuleSource]) -> yara_x.Rules:
     compiler = yara_x.Compiler(relaxed_re_syntax=True, includes_enabled=False)
     for source in sources:
         try:
@@ -126,8 +160,7 @@ def compile_sources(sources: Iterable[RuleSource]) -> RuleEngine:
             raise UsageError(
                 f"A rule in {source.path} does not compile ({line[:120]}).", hint="Correct or remove that rule."
             ) from None
-    rules = compiler.build()
-    return RuleEngine(yara_x.Scanner(rules), sum(1 for _ in rules))
+    return compiler.build()
 
 
 def compile_rules(paths: Sequence[Path]) -> RuleEngine:
