@@ -96,6 +96,21 @@ def test_rules_of_ones_own_judge_too(folder: Path, tmp_path_factory: pytest.Temp
     assert objects[1]["findings"][0]["claim"] == "The YARA rule mine.words matches."
 
 
+def test_rules_that_ask_for_the_first_bytes_judge_in_a_worker_too(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A worker has no right left to prepare what it has not prepared: those rules run for the first time there."""
+    rules = tmp_path_factory.mktemp("rules")
+    (rules / "mine.yar").write_text(
+        'import "pe" rule m { strings: $a = "abcdefgh" condition: uint16(0) == 0x5A4D and $a }'
+    )
+    (folder / "b.txt").write_text("MZ abcdefgh")
+    code, objects = lines(folder, "--rules", rules)
+    assert code == 1
+    assert [one["verdict"] for one in objects] == ["clean", "suspicious"]
+    assert objects[1]["findings"][-1]["claim"] == "The YARA rule mine.m matches."
+
+
 def test_a_rule_that_does_not_compile_is_exit_code_2(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     rules = tmp_path_factory.mktemp("rules")
     (rules / "bad.yar").write_text("rule x { condition: nothing }")

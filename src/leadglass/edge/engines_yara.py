@@ -145,6 +145,9 @@ def _engine(
 ) -> RuleEngine:
     parts = [_compiled(part) if part else None for part in (others, guarded)]
     scanners = [None if rules is None else yara_x.Scanner(rules) for rules in parts]
+    for scanner in scanners:
+        if scanner is not None:
+            scanner.scan(b"MZ")  # what is made at first use is made here: a worker may not make memory executable
     count = sum(1 for rules in parts if rules is not None for _ in rules)
     return RuleEngine(scanners[0], count, scanners[1], tuple(sorted(beginnings)))
 
