@@ -1,8 +1,8 @@
 """Walk a data set as it arrives, trusting nothing in it (PS3.5 §7, §8, Annex A).
 
 Bytes come in any chunks; nothing is held but a header that straddles two chunks and the few values asked
-for. Two fast loops take runs of plain elements with local names only; everything else (sequences, items,
-delimiters, pixel data, odd or unordered elements) goes through `_step`, one thing at a time. Nesting is an
+for. The fast loops of `plain` take runs of plain elements; everything else (sequences, items, delimiters,
+pixel data, odd or unordered elements) goes through `_step`, one thing at a time. Nesting is an
 explicit stack, so depth costs a list entry and never a Python frame. A length is a claim: it moves a
 counter, allocates nothing.
 """
@@ -10,7 +10,6 @@ counter, allocates nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from struct import Struct
 
 from leadglass.dicom.account import Account
 from leadglass.dicom.dictionary import (
@@ -20,7 +19,6 @@ from leadglass.dicom.dictionary import (
     LONG_VRS,
     PIXEL_TAGS,
     SEQUENCE_END,
-    SEQUENCES,
     SHORT_VRS,
     UNDEFINED,
     vr_of,
@@ -29,18 +27,11 @@ from leadglass.dicom.inflate import Inflater
 from leadglass.dicom.levels import Kind, Level
 from leadglass.dicom.passing import PassingValue
 from leadglass.dicom.pixels import OFFSET_TABLES
+from leadglass.dicom.plain import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT, LONG_BIG, LONG_LITTLE, PlainElements
+from leadglass.dicom.recall import Recall
 from leadglass.dicom.structure import DatasetError, OddityCode, Structure, WalkLimits
 from leadglass.dicom.syntaxes import TransferSyntax
 from leadglass.dicom.visitor import Buffer, Visitor
-
-_PLAIN_MAX = 0x7FE00001
-
-_EXPLICIT_LITTLE = Struct("<HH2sH")
-_EXPLICIT_BIG = Struct(">HH2sH")
-_IMPLICIT = Struct("<HHI")
-_LONG_LITTLE = Struct("<I")
-_LONG_BIG = Struct(">I")
-_NOTHING: frozenset[int] = frozenset()
 
 _WAIT = -1
 
@@ -48,7 +39,8 @@ _WAIT = -1
 class DatasetWalker:
     """Account for every byte of one data set: feed it until the bytes end, then call `finish`.
 
-    `tap` is given each piece of the data set (inflated) and its position, before it is walked.
+    `tap` is given each piece of the data set (inflated) and its position, before it is walked. `recall` remembers
+    objects walked before with the same syntax, kept tags, limits and kind of visitor.
     After an error the walker is dead; `remainder` holds what lay from the fault to the end of the chunk.
     """
 
@@ -60,10 +52,11 @@ class DatasetWalker:
         visitor: Visitor | None = None,
         limits: WalkLimits = WalkLimits(),  # noqa: B008 — frozen
         tap: Callable[[Buffer, int], None] | None = None,
+        recall: Recall | None = None,
     ) -> None:
         self._tap = tap
-        self._explicit = _EXPLICIT_LITTLE if syntax.is_little_endian else _EXPLICIT_BIG
-        self._long = _LONG_LITTLE if syntax.is_little_endian else _LONG_BIG
+        self._explicit = EXPLICIT_LITTLE if syntax.is_little_endian else EXPLICIT_BIG
+        self._long = LONG_LITTLE if syntax.is_little_endian else LONG_BIG
         self.inflater = Inflater(limits) if syntax.is_deflated else None
         self._keep = keep
         self._visitor = visitor
@@ -73,6 +66,14 @@ class DatasetWalker:
         self._need = self._base = self._bulk = self._wire_bytes = 0
         self._passing = PassingValue(self.account.pixels, visitor)
         self.values: dict[int, bytes] = {}
+        self._plain = PlainElements(
+            is_little_endian=syntax.is_little_endian,
+            account=self.account,
+            keep=keep,
+            values=self.values,
+            visitor=visitor,
+            recall=recall,
+        )
         self.is_done_with_header = False
         self.remainder: bytes = b""
 
@@ -147,8 +148,7 @@ class DatasetWalker:
                         break
                 level = self.account.levels[-1]
                 if level.kind <= Kind.ITEM:
-                    run = self._run_implicit if level.is_implicit else self._run_explicit
-                    pos = run(buf, pos, end, level)
+                    pos = self._plain.take(buf, pos, end, level, self._base)
                 if self.account.count > most:
                     raise self.account.limit("elements", f"More than {most} elements.", self._base + pos)
                 after = self._step(buf, pos, end, level)
@@ -166,76 +166,6 @@ class DatasetWalker:
             message = f"More than {self._limits.unbulk_bytes} bytes outside bulk values."
             raise self.account.limit("unbulk-bytes", message, self._base)
 
-    def _run_explicit(self, buf: Buffer, pos: int, end: int, level: Level) -> int:
-        """Take plain explicit elements as long as they come whole and in order."""
-        limit = self._run_limit(end, level)
-        keep = self._keep if level.kind == Kind.DATASET else _NOTHING
-        base, values, visitor = self._base, self.values, self._visitor
-        unpack, unpack_long = self._explicit.unpack_from, self._long.unpack_from
-        short, long, seen, last = SHORT_VRS, LONG_VRS, level.seen.append, level.last
-        count, final, most = self.account.count, limit - 8, self._limits.value_kept
-        while pos <= final:
-            group, element, vr, length = unpack(buf, pos)
-            tag = group << 16 | element
-            if not last < tag < _PLAIN_MAX or not element:
-                break
-            if vr in short:
-                start = pos + 8
-            elif vr in long and not length and pos + 12 <= limit:
-                (length,) = unpack_long(buf, pos + 8)
-                start = pos + 12
-            else:
-                break
-            stop = start + length
-            if stop > limit or length & 1 or group < 8 or length > most:
-                break
-            if tag in keep:
-                values[tag] = bytes(buf[start:stop])
-            if visitor is not None and visitor.begin_element(tag, vr, length, base + pos):
-                visitor.value(buf[start:stop], True)
-            seen(tag)
-            last = tag
-            pos = stop
-            count += 1
-        level.last = last
-        self.account.count = count
-        return pos
-
-    def _run_implicit(self, buf: Buffer, pos: int, end: int, level: Level) -> int:
-        """Take plain implicit elements as long as they come whole and in order."""
-        limit = self._run_limit(end, level)
-        keep = self._keep if level.kind == Kind.DATASET else _NOTHING
-        base, values, visitor = self._base, self.values, self._visitor
-        unpack, sequences, seen, last = _IMPLICIT.unpack_from, SEQUENCES, level.seen.append, level.last
-        count, final, most = self.account.count, limit - 8, self._limits.value_kept
-        while pos <= final:
-            group, element, length = unpack(buf, pos)
-            tag = group << 16 | element
-            if not last < tag < _PLAIN_MAX or not element:
-                break
-            start = pos + 8
-            stop = start + length
-            if stop > limit or length & 1 or group < 8 or length > most or tag in sequences:
-                break
-            if tag in keep:
-                values[tag] = bytes(buf[start:stop])
-            if visitor is not None and visitor.begin_element(tag, vr_of(tag).encode(), length, base + pos):
-                visitor.value(buf[start:stop], True)
-            seen(tag)
-            last = tag
-            pos = stop
-            count += 1
-        level.last = last
-        self.account.count = count
-        return pos
-
-    def _run_limit(self, end: int, level: Level) -> int:
-        if level.bound >= 0:
-            end = min(end, level.bound - self._base)
-        if self.account.group_end >= 0 and level.kind == Kind.DATASET:
-            end = min(end, self.account.group_end - self._base)
-        return end
-
     # --- one thing at a time ----------------------------------------------------------------------------
 
     def _step(self, buf: Buffer, pos: int, end: int, level: Level) -> int:
@@ -251,8 +181,8 @@ class DatasetWalker:
             return _WAIT
         if level.kind <= Kind.ITEM:
             return self._element(buf, pos, end, level)
-        group, element = (_IMPLICIT if level.is_implicit else self._explicit).unpack_from(buf, pos)[:2]
-        (length,) = (_LONG_LITTLE if level.is_implicit else self._long).unpack_from(buf, pos + 4)
+        group, element = (IMPLICIT if level.is_implicit else self._explicit).unpack_from(buf, pos)[:2]
+        (length,) = (LONG_LITTLE if level.is_implicit else self._long).unpack_from(buf, pos + 4)
         tag = group << 16 | element
         if level.kind == Kind.SEQUENCE:
             self._item(tag, length, offset, level)
@@ -263,7 +193,7 @@ class DatasetWalker:
     def _header(self, buf: Buffer, pos: int, end: int, level: Level) -> tuple[int, bytes, int, int]:
         """Read one header: tag, VR, length and header size; size 0 asks for more bytes."""
         if level.is_implicit:
-            group, element, length = _IMPLICIT.unpack_from(buf, pos)
+            group, element, length = IMPLICIT.unpack_from(buf, pos)
             tag = group << 16 | element
             return tag, vr_of(tag).encode(), length, 8
         group, element, vr, length = self._explicit.unpack_from(buf, pos)

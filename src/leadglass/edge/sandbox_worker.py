@@ -21,7 +21,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -42,7 +42,7 @@ from leadglass.edge.sandbox_wire import (
 )
 from leadglass.errors import LeadglassError
 from leadglass.finding import Assessed, Finding, Inspection, NotAssessed
-from leadglass.malware.anatomy import FileInspector, Inspector
+from leadglass.malware.anatomy import FileInspector, Inspector, Memory
 from leadglass.malware.anything import AnyFileInspector
 
 _ALLOW_EVERY_BYTES = 16 << 20
@@ -54,6 +54,7 @@ class Engine:
 
     keep: frozenset[int]
     rules: RuleEngine | None = None
+    memory: Memory = field(default_factory=Memory)
 
 
 class _Task:
@@ -109,10 +110,15 @@ class _Task:
 def _inspector(engine: Engine, ask: dict[str, object]) -> Inspector | FileInspector | AnyFileInspector:
     what, offset = ask.get("what"), ask.get("dataset_offset")
     if what == "data-set" and isinstance(offset, int):
-        syntax = transfer_syntax(str(ask.get("syntax")))
-        return Inspector(syntax, dataset_offset=offset, keep=engine.keep, hashes_frames=True)
+        return Inspector(
+            transfer_syntax(str(ask.get("syntax"))),
+            dataset_offset=offset,
+            keep=engine.keep,
+            hashes_frames=True,
+            memory=engine.memory,
+        )
     if what == "file":
-        return FileInspector(keep=engine.keep, hashes_frames=True)
+        return FileInspector(keep=engine.keep, hashes_frames=True, memory=engine.memory)
     return AnyFileInspector(keep=engine.keep, name=str(ask.get("name", "")))
 
 
