@@ -91,19 +91,24 @@ class Store:
             arguments = {"check_same_thread": False, "timeout": BUSY_SECONDS}
             self._writer = create_engine(url, pool_size=1, max_overflow=0, connect_args=arguments)
             self._reader = create_engine(url, pool_size=8, max_overflow=56, connect_args=arguments)
-            _tune_sqlite(self._writer, "BEGIN IMMEDIATE")
+            _tune_sqlite(self._writer, "")
+            # Pooled, so that its end is not the last connection's: that would move the log unseen by `flush`.
+            self._migrator = create_engine(url, pool_size=1, max_overflow=0, connect_args=arguments)
+            _tune_sqlite(self._migrator, "BEGIN IMMEDIATE")
             self._checkpointer = create_engine(url, poolclass=NullPool, connect_args=arguments)
             _tune_sqlite(self._reader, "BEGIN")
             _tune_sqlite(self._checkpointer, "")
         else:
             self._writer = create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True)
             self._reader = create_engine(url, pool_size=8, max_overflow=56, pool_pre_ping=True)
-            self._checkpointer = self._reader
+            self._checkpointer, self._migrator = self._reader, self._writer
             event.listen(self._writer, "begin", _take_turn)
         database = self._writer.url.database
         self._log = f"{database}-wal" if is_sqlite and database else None
         self._waiting: deque[_Submission[object]] = deque()
         self._write_lock = threading.Lock()
+        self._connection: Connection | None = None
+        """SQLite's one writing connection, under the write lock."""
 
     @property
     def dialect(self) -> Dialect:
@@ -113,7 +118,7 @@ class Store:
     @property
     def writer_engine(self) -> Engine:
         """Give the engine for migrations."""
-        return self._writer
+        return self._migrator
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -158,7 +163,7 @@ class Store:
 
     def _attempt(self, batch: list[_Submission[object]]) -> BaseException | None:
         try:
-            with self._writer.begin() as connection:
+            with self._writing() as connection:
                 for submission in batch:
                     submission.result = [submission.work(connection)]
             if any(submission.is_durable for submission in batch):
@@ -170,6 +175,30 @@ class Store:
         except BaseException as error:  # noqa: BLE001 -- given to the one who submitted the work
             return error
         return None
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Open a write transaction. SQLite's is begun and ended by the driver, on one connection, which costs least."""
+        if self._log is None:
+            with self._writer.begin() as connection:
+                yield connection
+            return
+        if self._connection is None:
+            self._connection = self._writer.connect()
+        connection = self._connection
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+            yield connection
+            driver.execute("COMMIT")
+        except BaseException:
+            if driver.in_transaction:
+                driver.rollback()
+            raise
+        finally:
+            if connection.in_transaction():
+                connection.rollback()  # SQLAlchemy's own idea of it; for the database it is over
 
     def flush(self) -> None:
         """Make every commit so far survive a power cut; raises StorageError."""
@@ -201,6 +230,10 @@ class Store:
 
     def close(self) -> None:
         """Close every connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._migrator.dispose()
         self._checkpointer.dispose()
         self._reader.dispose()
         self._writer.dispose()
