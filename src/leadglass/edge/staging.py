@@ -58,7 +58,7 @@ class LocalStaging:
         self._target = target
         self._fd = fd
         self._written = self._pushed = 0
-        self._syncing: Future[None] | None = None
+        self._syncing: list[Future[None]] = []
 
     @property
     def object_id(self) -> bytes:
@@ -88,16 +88,16 @@ class LocalStaging:
             fail(error, "writing an object's header")
 
     def begin_sync(self) -> None:
-        """Begin to sync in another thread; `sync` waits for it."""
-        self._syncing = _SYNCS.submit(os.fdatasync, self._fd)
+        """Begin to sync in another thread what was written so far; `sync` waits for every sync begun."""
+        self._syncing.append(_SYNCS.submit(os.fdatasync, self._fd))
 
     def sync(self) -> None:
         """Return when the bytes would survive a power cut; the name was made durable before."""
         try:
-            if self._syncing is None:
+            if not self._syncing:
                 os.fdatasync(self._fd)
-            else:
-                self._syncing.result()
+            for syncing in self._syncing:
+                syncing.result()
         except OSError as error:
             fail(error, "making an object durable")
 
@@ -128,8 +128,7 @@ class LocalStaging:
 
     def _close(self) -> None:
         if self._fd >= 0:
-            if self._syncing is not None:
-                wait([self._syncing])
+            wait(self._syncing)
             os.close(self._fd)
             self._fd = -1
 

@@ -176,7 +176,7 @@ class Staging(Protocol):
         """Overwrite the first bytes (the envelope's header is written last)."""
 
     def begin_sync(self) -> None:
-        """Begin to make it durable while the caller does something else; `sync` waits for it."""
+        """Begin to make what is written so far durable, while the caller does something else; `sync` waits for it."""
 
     def sync(self) -> None:
         """Return when every byte would survive a power cut."""
