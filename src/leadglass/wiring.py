@@ -45,7 +45,7 @@ from leadglass.journeys.inspect import Beside
 from leadglass.journeys.inspection_ports import Inspectors
 from leadglass.journeys.ports import Caller, Timeouts, Wire
 from leadglass.journeys.quarantine import Quarantine
-from leadglass.journeys.receive import IN_PROCESS, KEEP, Receiver
+from leadglass.journeys.receive import KEEP, Receiver
 from leadglass.journeys.recover import Recovered, recover
 from leadglass.journeys.retrieve import Archive, OpenedObject
 from leadglass.journeys.serve import serve_association
@@ -119,7 +119,8 @@ class Hub:
         self.settling = Settling(self.catalogue, self.blobs)
         self.archive = Archive(self.catalogue, self.blobs)
         bounds = config.dicom.limits
-        self.sandbox = Sandbox(KEEP, rules=(own_rules(), *site.rule_paths))
+        own = site.rule_paths  # the few that come with Leadglass find what detectors find, and hold the object for it
+        self.sandbox = Sandbox(KEEP, rules=(own_rules(), *own), spares_data_sets=not own)
         self.receiver = Receiver(
             self.catalogue,
             self.blobs,
@@ -128,9 +129,7 @@ class Hub:
             self.policy,
             self.settling,
             bounds.object_bytes_max,
-            # Off the wire in this process, which takes half the time; with rules of the site's own, where those are.
-            inspectors=self._scanned(self.sandbox if site.rule_paths else IN_PROCESS),
-            file_inspectors=self._scanned(self.sandbox),
+            self._scanned(self.sandbox),
         )
         self.quarantine = Quarantine(self.archive, self.clock, self.random, self.settling, self.policy)
         self.timeouts = Timeouts(
@@ -188,14 +187,14 @@ class Hub:
         """Make what gives harmless copies, under the allow-list that comes with Leadglass."""
         return confined_disarmer(self.sandbox, takes_only_held=True)
 
-    def require_rules(self) -> None:
-        """Compile the rules the site has: a bad one is told before anything comes in.
+    def start_inspection(self) -> None:
+        """Start what inspects, and compile the site's rules: a bad one is told before anything comes in.
 
-        Raises UsageError, and IntegrityError where a feed's file is not what was taken in.
+        Raises UsageError, SandboxError where no inspection can start, and IntegrityError where a feed's file is not
+        what was taken in.
         """
         self.site.feeds.require_whole()
-        if self.site.rule_paths:
-            self.sandbox.start()
+        self.sandbox.start()
 
     def recover(self) -> Recovered:
         """Settle what a crash left in staging. Only the serving process may do it, before it serves."""
@@ -252,7 +251,7 @@ class Running:
         dicom, web = hub.site.config.dicom, hub.site.config.web
         self._listeners: list[Listener] = []
         hub.identity.require()
-        hub.require_rules()
+        hub.start_inspection()
         if app is not None and web.port is not None:
             require_accounts(hub.site.accounts_path)
         self._claim = Claim(hub.site)

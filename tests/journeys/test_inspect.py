@@ -78,7 +78,7 @@ def with_comments(number: int, comments: bytes) -> bytes:
 def test_a_detector_that_fails_in_a_worker_ends_in_hold(shelf: Shelf, comments: bytes) -> None:
     pool = Sandbox(KEEP, command=PLANTED, seconds=5)
     try:
-        receiver = replace(shelf.receiver, inspectors=pool, file_inspectors=pool)
+        receiver = replace(shelf.receiver, inspectors=pool)
         reception = receiver.begin("CT1", Claim(CT, uid_of(1), EXPLICIT))
         reception.feed(with_comments(1, comments))
         outcome = reception.finish()

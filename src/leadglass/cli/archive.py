@@ -44,7 +44,7 @@ def inspect(voice: Voice, site: str | None, quarantines: bool) -> None:
             hub.clock,
             hub.random,
             hub.settling,
-            hub.receiver.file_inspectors,
+            hub.receiver.inspectors,
             operator(),
             quarantines=quarantines,
         )

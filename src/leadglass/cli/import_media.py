@@ -46,7 +46,7 @@ def command(voice: Voice, site: str | None, paths: tuple[Path, ...], is_disarmin
 
     require_media(paths)
     with opened(site) as hub, until_stopped() as stopped:
-        hub.require_rules()
+        hub.start_inspection()
         medium = _Medium(paths, lambda: stopped.is_said)
         taken, failure = _take(voice, hub, medium, is_disarming=is_disarming)
     if voice.is_json:

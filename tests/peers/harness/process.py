@@ -91,7 +91,7 @@ class Running:
 
 
 def resident_bytes(pid: int) -> int:
-    """Sum the resident memory of a process and its children."""
+    """Sum the resident memory of a process and its children; pages that several of them share count once."""
     try:
         parent = psutil.Process(pid)
         family = [parent, *parent.children(recursive=True)]
@@ -99,8 +99,8 @@ def resident_bytes(pid: int) -> int:
         return 0
     total = 0
     for member in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            total += member.memory_info().rss
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            total += member.memory_full_info().pss
     return total
 
 
