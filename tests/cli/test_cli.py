@@ -17,8 +17,9 @@ from leadglass.cli import _VERBS, exit_code, main
 
 GROUPS = {"node": ("add", "list", "approve", "remove"), "identity": ("show", "renew"),
           "account": ("list", "add", "password", "role", "remove"), "quarantine": ("list", "why", "release", "discard"),
-          "archive": ("inspect",),
+          "archive": ("inspect",), "feeds": ("import", "list", "status", "restore", "remove", "pack", "key"),
           "ledger": ("list", "verify")}  # fmt: skip
+WITHOUT_A_SITE = (("init",), ("demo",), ("inspect",), ("disarm",), ("feeds", "pack"), ("feeds", "key"))
 EVERY = [(name,) for name in _VERBS if name not in GROUPS] + [(g, v) for g, vs in GROUPS.items() for v in vs]
 
 
@@ -29,7 +30,7 @@ def test_every_verb_has_help_with_an_example_of_itself_and_json(verb: tuple[str,
     example = told.out.partition("Example:")[2]
     assert f"leadglass {' '.join(verb)}" in example
     assert "--json" in told.out
-    assert ("--site" in told.out) == (verb not in (("init",), ("demo",), ("inspect",), ("disarm",)))
+    assert ("--site" in told.out) == (verb not in WITHOUT_A_SITE)
 
 
 def test_the_list_of_verbs_is_the_list_of_commands() -> None:
