@@ -37,7 +37,8 @@ from tests.peers.harness import objects, programs
 from tests.peers.harness.process import Running
 
 from leadglass.edge.engines_yara import RuleEngine, RuleScan, RuleSource, compile_sources
-from leadglass.malware.anatomy import FileInspector
+from leadglass.limits import SANDBOX_OBJECTS_MAX
+from leadglass.malware.anatomy import FileInspector, Memory
 from leadglass.malware.verdict import verdict_of
 
 PIECE = 256 << 10
@@ -140,10 +141,14 @@ def floor(paths: list[Path]) -> None:
 
 
 def leadglass(paths: list[Path], engine: RuleEngine | None = None) -> None:
-    """Inspect as a worker does: pieces to the inspector, and to the rules where there are some."""
-    for path in paths:
+    """Inspect as workers do: pieces to the inspector, and to the rules where there are some."""
+    memory = Memory()
+    for number, path in enumerate(paths):
+        if number % SANDBOX_OBJECTS_MAX == 0:
+            memory = Memory()  # of a new worker
         data = path.read_bytes()
-        inspector, scan = FileInspector(keep=frozenset()), None if engine is None else RuleScan(engine)
+        inspector = FileInspector(keep=frozenset(), memory=memory)
+        scan = None if engine is None else RuleScan(engine)
         view = memoryview(data)
         for at in range(0, len(view), PIECE):
             inspector.feed(view[at : at + PIECE])

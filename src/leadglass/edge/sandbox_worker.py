@@ -119,7 +119,7 @@ def _inspector(engine: Engine, ask: dict[str, object]) -> Inspector | FileInspec
         )
     if what == "file":
         return FileInspector(keep=engine.keep, hashes_frames=True, memory=engine.memory)
-    return AnyFileInspector(keep=engine.keep, name=str(ask.get("name", "")))
+    return AnyFileInspector(keep=engine.keep, name=str(ask.get("name", "")), memory=engine.memory)
 
 
 def _with(inspection: Inspection, more: Sequence[Finding]) -> Inspection:
