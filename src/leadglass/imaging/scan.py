@@ -15,12 +15,16 @@ Counts = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Tube:
-    """The X-ray tube: peak voltage, charge a view, filters in the beam (material name, mm) and the anode's angle."""
+    """The X-ray tube: peak voltage, charge a view, filters in the beam (material name, mm) and the anode's angle.
+
+    `exposure_ms` is how long one view counts; it matters where the detector piles pulses up.
+    """
 
     peak_kv: float
     charge_mas: float
     filters_mm: tuple[tuple[str, float], ...] = (("Al", 2.5),)
     anode_deg: float = 12.0
+    exposure_ms: float = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,9 @@ class Sensor:
     """The photon-counting sensor: material, thickness, and what blurs its energies (see `detector`).
 
     `noise_kev` is the spread (one sigma) of a pulse's height, `cloud_um` that of the charge at the pixels, `dead_ns`
-    the dead time of one pixel (non-paralysable), `threshold_spread_kev` how much pixels' thresholds differ.
+    the dead time of one pixel (non-paralysable), `threshold_spread_kev` how much pixels' thresholds differ (one sigma).
+    `pitch_mm` is that of the sensor's own pixels; the panel's may be larger where counts of several are added. With
+    `is_charge_summing` each pixel adds its neighbours' charge before it compares (Medipix3's CSM).
     """
 
     material: str = "CdTe"
@@ -38,6 +44,7 @@ class Sensor:
     cloud_um: float = 18.0
     dead_ns: float = 0.0
     threshold_spread_kev: float = 0.0
+    is_charge_summing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
