@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from leadglass.errors import UsageError
 from leadglass.imaging.geometry import Beam, Geometry, Grid, Panel, circle, cube, helix
 from leadglass.imaging.projector import back, forward, only
+from tests.imaging.analytic import ball, ball_integrals
 
 GRID = Grid((20, 23, 17), (1.0, 1.2, 0.9), (1.0, -2.0, 0.5))
 PANEL = Panel(40, 22, 1.5, 1.3, column_offset_mm=3.7, row_offset_mm=-1.4)
@@ -111,40 +112,16 @@ def test_many_views_are_the_same_as_few() -> None:
     np.testing.assert_allclose(back(whole, GRID, geometry), parts, rtol=1e-5)
 
 
-def gaussian_through(geometry: Geometry, centre: tuple[float, float, float], width_mm: float) -> np.ndarray:
-    """Give the exact line integrals of exp(-|r - centre|² / 2 width²) along whole lines."""
-    u, v = np.meshgrid(geometry.panel.u_mm(), geometry.panel.v_mm(), indexing="ij")
-    made = []
-    for angle, z in zip(geometry.angles, geometry.z_mm, strict=True):
-        inward, along_u = np.array([-np.cos(angle), -np.sin(angle), 0]), np.array([-np.sin(angle), np.cos(angle), 0])
-        aside = u[..., None] * along_u + v[..., None] * np.array([0, 0, 1.0])
-        if geometry.beam is Beam.PARALLEL:
-            start, run = aside + np.array([0, 0, z]), np.broadcast_to(inward, aside.shape)
-        else:
-            start = np.broadcast_to(-geometry.source_axis_mm * inward + np.array([0, 0, z]), aside.shape)
-            run = geometry.source_panel_mm * inward + aside
-        run = run / np.linalg.norm(run, axis=-1, keepdims=True)
-        apart = np.linalg.norm(np.cross(np.array(centre) - start, run), axis=-1)
-        made.append(width_mm * np.sqrt(2 * np.pi) * np.exp(-(apart**2) / (2 * width_mm**2)))
-    return np.array(made)
-
-
-def gaussian_in(grid: Grid, centre: tuple[float, float, float], width_mm: float) -> np.ndarray:
-    squares = [(grid.centres_mm(axis) - centre[axis]) ** 2 for axis in range(3)]
-    total = squares[0][:, None, None] + squares[1][None, :, None] + squares[2][None, None, :]
-    return np.exp(-total / (2 * width_mm**2)).astype(np.float32)
-
-
 @pytest.mark.parametrize("name", ["parallel", "cone", "helix"])
 def test_line_integrals_converge_with_the_square_of_the_voxel(name: str) -> None:
     """A smooth body's integrals are exact but for the interpolation, whose error is of the second order or better."""
     geometry = replace(SCANS[name], panel=Panel(24, 18, 2.0, 2.0, 0.7, -0.3))
     centre, width = (2.0, -3.0, 1.0), 3.0
-    exact = gaussian_through(geometry, centre, width)
+    exact = ball_integrals(geometry, centre, width)
     errors = []
     for side in (60, 120):
         grid = cube(side, 42.0 / side)
-        errors.append(np.sqrt(np.mean((forward(gaussian_in(grid, centre, width), grid, geometry) - exact) ** 2)))
+        errors.append(np.sqrt(np.mean((forward(ball(grid, centre, width), grid, geometry) - exact) ** 2)))
     assert errors[1] / exact.max() < 1e-3
     assert errors[0] / errors[1] > 3.5
 
@@ -152,8 +129,8 @@ def test_line_integrals_converge_with_the_square_of_the_voxel(name: str) -> None
 def test_a_fan_sees_one_slice() -> None:
     """A fan through the middle of the only slice gives 2D integrals: voxels' height does not matter."""
     geometry = circle(Panel(30, 1, 1.5, 1.0), 12, beam=Beam.FAN, **NEAR)
-    plane = gaussian_in(Grid((80, 80, 1), (0.5, 0.5, 5.0)), (2.0, -3.0, 0.0), 3.0)
-    exact = gaussian_through(geometry, (2.0, -3.0, 0.0), 3.0)
+    plane = ball(Grid((80, 80, 1), (0.5, 0.5, 5.0)), (2.0, -3.0, 0.0), 3.0)
+    exact = ball_integrals(geometry, (2.0, -3.0, 0.0), 3.0)
     np.testing.assert_allclose(forward(plane, Grid((80, 80, 1), (0.5, 0.5, 5.0)), geometry), exact, atol=0.03)
 
 
