@@ -246,7 +246,7 @@ def _stream(
     steps: int,
     paths: Single,
 ) -> tuple[int, int]:
-    """Fit rays first..end from their starting points in `paths`: a lane whose ray has settled takes the next."""  # fmt: skip
+    """Fit rays first..end from their start in `paths`; a lane whose ray has settled takes the next."""
     bins, basis, energies = counts.shape[0], paths.shape[0], attenuation.shape[1]
     n, f = np.empty((bins, LANES), np.float32), np.empty((bins, LANES), np.float32)
     depth, whole = np.empty((energies, LANES), np.float32), np.empty((energies, LANES), np.int32)
