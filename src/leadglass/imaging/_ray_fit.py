@@ -317,3 +317,48 @@ def fit_rays(
         total += taken
         unsettled += left
     return total, unsettled
+
+
+@compiled_parallel
+def score_rays(
+    counts: Single,
+    flat: Single,
+    first: int,
+    rows: Single,
+    attenuation: Single,
+    paths: Single,
+    slope: Single,
+    information: Single,
+) -> None:
+    """Set the log-likelihood's derivative by each area density, `slope` [material, ray], where rays stand at `paths`.
+
+    Ray r has flat field column (first + r) % pixels. Unless `information` has no rays, it is set to the Fisher
+    information's lower triangle, [material * (material + 1) / 2, ray], row by row.
+    """  # fmt: skip
+    rays, pixels, basis, bins = paths.shape[1], flat.shape[1], paths.shape[0], counts.shape[0]
+    for chunk in prange((rays + TASK - 1) // TASK):
+        n, f = np.empty((bins, LANES), np.float32), np.empty((bins, LANES), np.float32)
+        depth = np.empty((attenuation.shape[1], LANES), np.float32)
+        whole = np.empty((attenuation.shape[1], LANES), np.int32)
+        y, at = np.empty((rows.shape[0], LANES), np.float32), np.empty((basis, LANES), np.float32)
+        gradient, fisher = np.empty((basis, LANES), np.float32), np.empty((basis * basis, LANES), np.float32)
+        for begin in range(chunk * TASK, min((chunk + 1) * TASK, rays), LANES):
+            filled = min(LANES, rays - begin)
+            for lane in range(LANES):
+                ray = begin + min(lane, filled - 1)
+                for b in range(bins):
+                    f[b, lane] = flat[b, (first + ray) % pixels]
+                    n[b, lane] = counts[b, ray] if f[b, lane] > 0 and counts[b, ray] > 0 else np.float32(0.0)
+                for m in range(basis):
+                    at[m, lane] = paths[m, ray]
+            _predict(at, attenuation, rows, depth, whole, y)
+            _score(n, f, y, gradient, fisher)
+            place = 0
+            for m in range(basis):
+                for lane in range(filled):
+                    slope[m, begin + lane] = gradient[m, lane]
+                for k in range(m + 1):
+                    if information.shape[1] > 0:
+                        for lane in range(filled):
+                            information[place, begin + lane] = fisher[m * basis + k, lane]
+                    place += 1

@@ -71,7 +71,7 @@ def decompose_projections(
         raise UsageError("No pixel has as many good bins as there are materials.", hint="Recalibrate the detector.")
     usable_flat = np.where(good & ~unusable, flat, 0.0).astype(np.float32)
     small, error = condense(model)
-    rows = _gradient_rows(small)
+    rows = gradient_rows(small)
     reach = model.reach_g_cm2
     bins, views, columns, height = counts.shape
     paths = np.zeros((len(model.materials), views * columns * height), dtype=np.float32)
@@ -126,7 +126,7 @@ def starting_polynomial(model: SpectralModel) -> Floats:
     return np.asarray(np.vstack([np.zeros((1, paths.shape[1])), found]).T)
 
 
-def _gradient_rows(model: SpectralModel) -> NDArray[np.float32]:
+def gradient_rows(model: SpectralModel) -> NDArray[np.float32]:
     """Lay out [bin * (1 + material), energy]: what sums to a bin's transmission, then to each of its derivatives."""
     rows = np.concatenate(
         [model.effective[:, None, :], -model.effective[:, None, :] * model.attenuation[None, :, :]], axis=1

@@ -227,7 +227,7 @@ def _cast(
     picture: Picture,
     depth: NDArray[np.float32],
 ) -> None:
-    """Follow one ray for each pixel; `axes` are right, up, onward and light. Depth -1: one sees through."""  # fmt: skip
+    """Follow one ray for each pixel; `axes` are right, up, onward and light. Depth -1: one sees through."""
     rows, columns = depth.shape
     shape = (rgba.shape[0], rgba.shape[1], rgba.shape[2])
     for row in prange(rows):
