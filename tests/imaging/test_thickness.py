@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from leadglass.imaging.geometry import Beam, Geometry, Panel, circle, cube, helix
 from leadglass.imaging.material import MATERIALS
-from leadglass.imaging.phantom import Body, Box, Cylinder, Ellipsoid, Phantom, Ring, Solid, Torus, Tube, voxelised
+from leadglass.imaging.phantom import Body, Box, Cylinder, Ellipsoid, Phantom, Ring, Solid, Strand, Torus, voxelised
 from leadglass.imaging.solids import FIELDS, crossings
 from leadglass.imaging.thickness import line_integrals
 
@@ -16,9 +16,9 @@ SOLIDS: list[Solid] = [
     Ellipsoid((3, -4, 5), (10, 6, 14), (1, 2, 3)),
     Cylinder((-2, 1, 0), (7, 4), 18, (0.3, -0.2, 1)),
     Box((0, 2, -3), (9, 12, 16), (1, 1, 0)),
-    Tube(((-8, 0, -9), (4, 3, 8)), (5, 2.5)),
-    Tube(((0, 0, -2), (0, 0, 2)), (2, 5.9)),
-    Tube(((1, 2, 3),), (6,)),
+    Strand(((-8, 0, -9), (4, 3, 8)), (5, 2.5)),
+    Strand(((0, 0, -2), (0, 0, 2)), (2, 5.9)),
+    Strand(((1, 2, 3),), (6,)),
     Torus((1, 0, 2), 9, 3, (0.5, 0.2, 1)),
     Ring((0, -1, 2), 6, 8, 7, (0.2, 1, 0.4)),
 ]
@@ -45,7 +45,7 @@ def round_cone(points: np.ndarray, a: np.ndarray, b: np.ndarray, first: float, l
 
 def inside(solid: Solid, points: np.ndarray) -> np.ndarray:
     """Tell by definition, not by rays, which points [n, 3] a solid holds."""
-    if isinstance(solid, Tube):
+    if isinstance(solid, Strand):
         if len(solid.points) == 1:
             return np.linalg.norm(points - solid.points[0], axis=1) <= solid.radii[0]
         return round_cone(points, *(np.array(point) for point in solid.points), *solid.radii) <= 0
@@ -102,8 +102,8 @@ def test_a_ray_is_as_long_inside_as_the_points_counted_along_it(solid: Solid) ->
 @given(st.floats(-3, 3), st.floats(1, 6), st.floats(0, 20))
 def test_a_ball_in_a_ball_takes_its_place(x: float, radius: float, mg_per_ml: float) -> None:
     phantom = Phantom("balls", (
-        Body(Tube(((x, 0.0, 0.0),), (radius,)), WATER, GOLD, mg_per_ml, priority=2),
-        Body(Tube(((0.0, 0.0, 0.0),), (12.0,)), BONE, priority=1),
+        Body(Strand(((x, 0.0, 0.0),), (radius,)), WATER, GOLD, mg_per_ml, priority=2),
+        Body(Strand(((0.0, 0.0, 0.0),), (12.0,)), BONE, priority=1),
     ))  # fmt: skip
     geometry = Geometry(Beam.PARALLEL, Panel(41, 41, 0.6, 0.6), np.array([0.4]), np.zeros(1), 0, 0)
     found = line_integrals(phantom, geometry)[0]

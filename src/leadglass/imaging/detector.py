@@ -68,7 +68,8 @@ def response(
     charge is shared, and not at all. Raises UsageError where the thresholds do not rise or the sensor is unknown.
     """
     above = counts_above(sensor, tuple(t + threshold_shift_kev for t in thresholds_kev), energies_kev)
-    return above - np.concatenate([above[1:], np.zeros_like(above[:1])])
+    within: Floats = above - np.concatenate([above[1:], np.zeros_like(above[:1])])
+    return within
 
 
 def counts_above(sensor: Sensor, thresholds_kev: tuple[float, ...], energies_kev: Floats) -> Floats:
@@ -77,7 +78,8 @@ def counts_above(sensor: Sensor, thresholds_kev: tuple[float, ...], energies_kev
         raise UsageError("The thresholds do not rise.", hint="Give them from the lowest to the highest, in keV.")
     if thresholds_kev[0] <= 0:
         raise UsageError("A threshold lies at or under zero.", hint="Set it above the noise: about 7 keV or more.")
-    return passing(sensor, thresholds_kev) @ pulse_heights(sensor, energies_kev)
+    above: Floats = passing(sensor, thresholds_kev) @ pulse_heights(sensor, energies_kev)
+    return above
 
 
 def passing(sensor: Sensor, thresholds_kev: tuple[float, ...]) -> Floats:

@@ -54,8 +54,8 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Tube:
-    """A tapering tube along points, with a radius at each and round ends; one point makes a ball, two a capsule."""
+class Strand:
+    """A tapering strand along points, with a radius at each and round ends; one point makes a ball, two a capsule."""
 
     points: tuple[Point, ...]
     radii: tuple[float, ...]
@@ -82,7 +82,7 @@ class Ring:
     axis: Point = _Z
 
 
-Solid = Ellipsoid | Cylinder | Box | Tube | Torus | Ring
+Solid = Ellipsoid | Cylinder | Box | Strand | Torus | Ring
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ def _cut(solid: Solid) -> list[tuple[int, Floats, Floats]]:
             fields = _framed(centre, axis, (outer, outer, width / 2))
             fields[12] = inner / outer
             return [(RING, fields, _rod(centre, axis, outer, width))]
-        case Tube(points, radii):
+        case Strand(points, radii):
             spine = list(zip(points, radii, strict=True))
             return [_round_cone(one, other) for one, other in pairwise(spine if len(spine) > 1 else [*spine, *spine])]
         case _:
