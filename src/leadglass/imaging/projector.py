@@ -93,7 +93,7 @@ def only(geometry: Geometry, views: slice | NDArray[np.intp]) -> Geometry:
     return replace(geometry, angles=geometry.angles[views], z_mm=geometry.z_mm[views])
 
 
-def fits(what: str, array: NDArray[np.float32], shape: tuple[int, ...]) -> None:
+def fits(what: str, array: NDArray[np.generic], shape: tuple[int, ...]) -> None:
     """Raise UsageError unless an array has the shape that its geometry says."""
     if array.shape != shape:
         raise UsageError(f"The {what} are {array.shape}, the geometry says {shape}.", hint="Check the geometry.")
