@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from leadglass.errors import UsageError
 from leadglass.imaging._ray_fit import fit_rays
+from leadglass.imaging.corrections import repair_bad
 from leadglass.imaging.spectral_model import Floats, SpectralModel, condense, drawn_paths
 
 Counts = NDArray[np.float32]
@@ -53,8 +53,8 @@ def decompose_projections(
 
     A ray has settled when its next step would gain less than `tolerance` in twice the log-likelihood: 0.001 is 3 % of
     a standard deviation before the last step, far less after it. Bins whose flat field is zero or not a number are left
-    out of their pixel; pixels marked `bad`, or left with fewer bins than materials, are filled from the nearest good
-    one of the same view. Raises UsageError where shapes do not fit or no pixel is left.
+    out of their pixel; pixels marked `bad`, or left with fewer bins than materials, continue the good
+    ones around them. Raises UsageError where shapes do not fit or too few pixels are left.
     """
     if counts.ndim != 4 or flat.shape != (counts.shape[0], *counts.shape[2:]) or counts.shape[0] != model.bins:
         raise UsageError(
@@ -89,16 +89,9 @@ def decompose_projections(
     )
     fitted = paths.reshape(len(model.materials), views, columns, height)
     if unusable.any():
-        fill_pixels(fitted, unusable)
+        fitted = np.stack([repair_bad(one, unusable) for one in fitted])
     rays = max(paths.shape[1], 1)
     return FittedPaths(fitted, taken / rays, unsettled / rays, int(small.energies_kev.size), error)
-
-
-def fill_pixels(projections: Paths, bad: NDArray[np.bool_]) -> None:
-    """Overwrite bad pixels [column, row] of projections [..., column, row] with the nearest good pixel, in place."""
-    nearest = distance_transform_edt(bad, return_distances=False, return_indices=True)
-    columns, rows = np.nonzero(bad)
-    projections[..., columns, rows] = projections[..., nearest[0][bad], nearest[1][bad]]
 
 
 def monomials(logs: Floats) -> Floats:
