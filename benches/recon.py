@@ -5,7 +5,8 @@
 One scan for all: a head of ellipsoids (after Shepp & Logan, in HU of water at 0.02/mm), whose line integrals are exact;
 256³ voxels of 0.5 mm, 360 views of 256 rows and 384 columns of 0.6 mm, source to axis 500 mm, to panel 800 mm. Each
 figure is a fresh process that loads the same files; only the work itself is timed, ours after a warm-up of the compiler
-on a scan of a few pixels. Peak memory is the whole process's. The order turns from round to round.
+on a scan of a few pixels. Peak memory is the whole process's. The order turns from round to round. Processor seconds
+are given beside the clock's, because they hardly change when other programs share the machine.
 
 RTK comes from the package itk-rtk (dependency group `bench`), in an environment of its own:
 `python -m venv .peers/rtk && .peers/rtk/bin/pip install itk-rtk`. Without it only our own figures are printed, and that
@@ -101,9 +102,11 @@ def do(work: str, folder: Path, small: bool) -> None:
     used, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     made = kinds[work](given, grid, geometry)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
+    status = Path("/proc/self/status").read_text()
+    peak = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
     np.save(folder / f"leadglass-{work}.npy", made)
     cpu = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
-    print(json.dumps({"wall_s": wall, "cpu_s": cpu, "peak_mb": after.ru_maxrss / 1024}))
+    print(json.dumps({"wall_s": wall, "cpu_s": cpu, "peak_mb": peak}))
 
 
 def run(engine: str, work: str, folder: Path, small: bool) -> Result:
@@ -129,26 +132,33 @@ def run(engine: str, work: str, folder: Path, small: bool) -> Result:
     return result
 
 
+def middle(results: list[Result], name: str) -> float:
+    """Give the median."""
+    return statistics.median(result[name] for result in results)
+
+
 def spread(results: list[Result], name: str, digits: int = 1) -> str:
     """Give the median and the range."""
     values = [result[name] for result in results]
-    middle = statistics.median(values)
-    return f"{middle:.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+    return f"{middle(results, name):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
 
 def table(done: dict[tuple[str, str], list[Result]]) -> None:
     """Print what was measured."""
-    print("| work | engine | seconds | processor s ÷ cores | peak MB | error | times RTK's best |")
+    print("| work | engine | seconds | processor s ÷ cores | peak MB | error | times RTK's best (seconds, processor) |")
     print("|---|---|---|---|---|---|---|")
     cores = os.cpu_count() or 1
-    for (engine, work), results in sorted(done.items(), key=lambda item: (WORKS.index(item[0][1]), item[0][0])):
+    for results in done.values():
         for result in results:
             result["share_s"] = result["cpu_s"] / cores
+    for (engine, work), results in sorted(done.items(), key=lambda item: (WORKS.index(item[0][1]), item[0][0])):
         peers = [v for (e, w), v in done.items() if e == "rtk" and w.split("-")[0] == work.split("-")[0]]
         ratio = "–"
         if engine == "leadglass" and peers:
-            best = min(statistics.median(r["wall_s"] for r in peer) for peer in peers)
-            ratio = f"{best / statistics.median(r['wall_s'] for r in results):.1f}"
+            ratio = ", ".join(
+                f"{min(middle(peer, name) for peer in peers) / middle(results, name):.1f}"
+                for name in ("wall_s", "share_s")
+            )
         last = results[-1]
         error = "–"
         if "rmse_hu" in last:

@@ -25,16 +25,13 @@ from leadglass.imaging import helical, redundancy
 from leadglass.imaging.compiled import compiled, compiled_parallel
 from leadglass.imaging.geometry import Beam, Floats, Geometry, Grid
 from leadglass.imaging.progress import Report, tell
-from leadglass.imaging.projector import TILE_VOXELS, fits
+from leadglass.imaging.projector import ONE, PART, REST, TILE_VOXELS, WHOLE, Fixed, Z, fits
 from leadglass.imaging.ramp import filtered, response
 
 Array = NDArray[np.float32]
 
 BLOCK_VALUES = 1 << 22
 """Projection values filtered at once: about 16 MiB, four times that with padding and spectrum."""
-
-Z = np.float32
-"""Weights and heights in the loops; geometry outside them is float64."""
 
 
 def fdk(
@@ -135,19 +132,17 @@ def _between(column: Array, near: Array, near_weight: Z, far: Array, far_weight:
 
 
 @compiled
-def _take(voxels: Array, column: Array, row: Z, rise: Z, number: Array) -> None:
+def _take(voxels: Array, column: Array, row: Fixed, rise: Fixed) -> None:
     """Add to each voxel the column at its row; column[k] stands at row k."""
     for k in range(voxels.size):
-        at = row + rise * number[k]
-        below = np.uint32(at)
+        below = row >> WHOLE
         low = column[below]
-        voxels[k] += low + (at - Z(below)) * (column[below + np.uint32(1)] - low)
+        voxels[k] += low + Z(np.int32(np.uint32(row) >> REST)) * PART * (column[below + Fixed(1)] - low)
+        row = row + rise
 
 
 @compiled
-def _sweep(
-    voxels: Array, view: Array, u: float, weight: float, row: float, rise: float, column: Array, number: Array
-) -> None:
+def _sweep(voxels: Array, view: Array, u: float, weight: float, row: float, rise: float, column: Array) -> None:
     """Add one view to one column of voxels, which sees detector column `u` and row `row` + k `rise` at voxel k."""
     columns, rows = view.shape
     if u < -0.5 or u > columns - 0.5:
@@ -161,7 +156,7 @@ def _sweep(
         return
     _between(column, view[one], Z((1 - part) * weight), view[two], Z(part * weight))
     column[0], column[rows + 1] = column[1], column[rows]
-    _take(voxels[first:last], column, Z(row + 1), Z(rise), number[first:last])
+    _take(voxels[first:last], column, Fixed((row + rise * first + 1) * ONE), Fixed(rise * ONE))
 
 
 @compiled_parallel
@@ -172,7 +167,6 @@ def _smear(projections: Array, sight: Floats, scanner: Floats, volume: Array, si
     for turn in prange(along_x * along_y):
         begin_x, begin_y = turn // along_y * side, turn % along_y * side
         column = np.zeros(rows + 3, dtype=np.float32)
-        number = np.arange(volume.shape[2]).astype(np.float32)
         for view in range(views):
             cosine, sine, height = sight[view]
             for i in range(begin_x, min(begin_x + side, volume.shape[0])):
@@ -187,4 +181,4 @@ def _smear(projections: Array, sight: Floats, scanner: Floats, volume: Array, si
                         larger, weight = to_panel / away, (from_axis / away) ** 2
                     u = ((y * cosine - x * sine) * larger - first_u) / pitch_u
                     row, rise = (height * larger - first_v) / pitch_v, width_z * larger / pitch_v
-                    _sweep(volume[i, j], projections[view], u, weight, row, rise, column, number)
+                    _sweep(volume[i, j], projections[view], u, weight, row, rise, column)

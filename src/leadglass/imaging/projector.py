@@ -53,7 +53,12 @@ TILE_VOXELS = 65536
 """Voxels of a tile of `back`: 256 KiB, which stay in a core's cache while all rays pass."""
 
 Z = np.float32
-"""Heights and weights in the loops; geometry outside them is float64."""
+"""Weights in the loops; geometry outside them is float64."""
+
+Fixed = np.uint64
+ONE, WHOLE, REST, PART = 2.0**32, np.uint64(32), np.uint32(8), np.float32(2.0**-24)
+"""Heights in the loops are fixed-point numbers, 32 bits before and 32 after the point: one addition a row, exact to
+1e-7 of a voxel over any panel. The weight of the upper voxel is the first 24 bits after the point, times PART."""
 
 
 def forward(volume: Array, grid: Grid, geometry: Geometry) -> Array:
@@ -106,30 +111,30 @@ def _blend(strip: Array, near: Array, near_weight: Z, far: Array, far_weight: Z)
 
 
 @compiled
-def _read(rows: Array, strip: Array, height: Z, rise: Z, number: Array) -> None:
+def _read(rows: Array, strip: Array, height: Fixed, rise: Fixed) -> None:
     """Add to each row the strip at its height; strip[k] stands at height k."""
     for r in range(rows.size):
-        at = height + rise * number[r]
-        k = np.uint32(at)
+        k = height >> WHOLE
         below = strip[k]
-        rows[r] += below + (at - Z(k)) * (strip[k + np.uint32(1)] - below)
+        rows[r] += below + Z(np.int32(np.uint32(height) >> REST)) * PART * (strip[k + Fixed(1)] - below)
+        height = height + rise
 
 
 @compiled
-def _spread(whole: Array, upper: Array, rows: Array, height: Z, rise: Z, number: Array) -> None:
-    """Collect what `_read` would take: all of it in `whole`, the part that belongs one higher in `upper`."""
+def _spread(whole: Array, upper: Array, rows: Array, height: Fixed, rise: Fixed) -> None:
+    """Collect what `_read` would take: all of it in `whole`, in `upper` the part that belongs one higher, over PART."""
     for r in range(rows.size):
-        at = height + rise * number[r]
-        k = np.uint32(at)
+        k = height >> WHOLE
         whole[k] += rows[r]
-        upper[k] += rows[r] * (at - Z(k))
+        upper[k] += rows[r] * Z(np.int32(np.uint32(height) >> REST))
+        height = height + rise
 
 
 @compiled
 def _join(strip: Array, whole: Array, upper: Array) -> None:
     """Make one strip of `_spread`'s two, without the place below the grid."""
     for k in range(strip.size):
-        strip[k] = whole[k + 1] - upper[k + 1] + upper[k]
+        strip[k] = whole[k + 1] + PART * (upper[k] - upper[k + 1])
 
 
 @compiled
@@ -153,7 +158,7 @@ def _seeing(height: float, rise: float, voxels: int, rows: int) -> tuple[int, in
 
 
 @compiled
-def _follow(volume: Array, line: Floats, low: int, high: int, rows: Array, strip: Array, number: Array) -> None:
+def _follow(volume: Array, line: Floats, low: int, high: int, rows: Array, strip: Array) -> None:
     """Sum one line's planes from `low` to `high` into its rows."""
     along_y = line[ALONG_Y] != 0
     width = volume.shape[0] if along_y else volume.shape[1]
@@ -180,7 +185,7 @@ def _follow(volume: Array, line: Floats, low: int, high: int, rows: Array, strip
             above[bottom:top],
             weight if near + 1 < width else Z(0),
         )
-        _read(rows[first:last], strip, Z(height), Z(rise), number[first:last])
+        _read(rows[first:last], strip, Fixed(max(0.0, height + rise * first) * ONE), Fixed(rise * ONE))
 
 
 @compiled_parallel
@@ -191,18 +196,17 @@ def _forward(volume: Array, table: Floats, long: Array, projections: Array) -> N
     for turn in prange(views * parts):
         view, begin = turn // parts, turn % parts * COLUMNS
         end = min(begin + COLUMNS, columns)
-        number = np.arange(rows).astype(np.float32)
         strip = np.zeros(volume.shape[2] + 4, dtype=np.float32)
         sums = np.zeros((end - begin, rows), dtype=np.float32)
         for low in range(0, planes, PLANES):
             for column in range(begin, end):
-                _follow(volume, table[view, column], low, low + PLANES, sums[column - begin], strip, number)
+                _follow(volume, table[view, column], low, low + PLANES, sums[column - begin], strip)
         for column in range(begin, end):
             _scale(projections[view, column], sums[column - begin], long[column], Z(table[view, column, LENGTH]))
 
 
 @compiled
-def _drop(tile: Array, line: Floats, corner: tuple[int, int], rows: Array, strips: Array, number: Array) -> None:
+def _drop(tile: Array, line: Floats, corner: tuple[int, int], rows: Array, strips: Array) -> None:
     """Spread one line's rows into the voxels of a tile whose first column is `corner`."""
     along_y = line[ALONG_Y] != 0
     begin, aside = (corner[1], corner[0]) if along_y else (corner[0], corner[1])
@@ -222,7 +226,8 @@ def _drop(tile: Array, line: Floats, corner: tuple[int, int], rows: Array, strip
         top = min(voxels, int(height + rise * last) + 2)
         whole[bottom : top + 2] = 0
         upper[bottom : top + 2] = 0
-        _spread(whole, upper, rows[first:last], Z(height), Z(rise), number[first:last])
+        start = Fixed(max(0.0, height + rise * first) * ONE)
+        _spread(whole, upper, rows[first:last], start, Fixed(rise * ONE))
         _join(strip[bottom:top], whole[bottom : top + 1], upper[bottom : top + 1])
         weight = Z(side - near)
         plane = i - begin
@@ -252,7 +257,6 @@ def _back(projections: Array, table: Floats, long: Array, volume: Array, side: i
     for turn in prange(along_x * along_y):
         corner = (turn // along_y * side, turn % along_y * side)
         part = volume[corner[0] : corner[0] + side, corner[1] : corner[1] + side]
-        number = np.arange(rows).astype(np.float32)
         strips = np.zeros((3, volume.shape[2] + 4), dtype=np.float32)
         scaled = np.empty(rows, dtype=np.float32)
         tile = np.zeros(part.shape, dtype=np.float32)
@@ -261,5 +265,5 @@ def _back(projections: Array, table: Floats, long: Array, volume: Array, side: i
                 line = table[view, column]
                 if _meets(line, corner, side):
                     _scale(scaled, projections[view, column], long[column], Z(line[LENGTH]))
-                    _drop(tile, line, corner, scaled, strips, number)
+                    _drop(tile, line, corner, scaled, strips)
         part += tile
