@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 
 from leadglass.errors import UsageError
-from leadglass.imaging.calibration import Rod, bend_spectra, rod_response, scan_model
+from leadglass.imaging.calibration import Rod, bend_spectra, bend_to_scan, rod_response, scan_model
 from leadglass.imaging.decomposition import decompose_projections
 from leadglass.imaging.geometry import Panel, circle, cube
 from leadglass.imaging.image_decomposition import decompose_image
+from leadglass.imaging.material import MATERIALS
+from leadglass.imaging.phantom import Body, Cylinder, Phantom
 from leadglass.imaging.scan import Scan, Sensor, Tube
+from leadglass.imaging.simulate import simulate
+from leadglass.imaging.thickness import line_integrals
 from tests.imaging.five_bins import PHOTONS, model
 
 GRID = cube(40, 1.0)
@@ -105,3 +109,26 @@ def test_a_scan_says_its_own_model() -> None:
     assert made.bins == 3 and np.allclose(made.effective.sum(axis=1), 1)
     alone = made.log_attenuation(np.array([made.reach_g_cm2[0], 0.0]))
     assert (alone > 2.0).all()
+
+
+def test_a_scan_of_a_known_phantom_corrects_wrong_thresholds() -> None:
+    """Thresholds 2 keV off: the misfit of the scan falls to its noise, and iodine is right again."""
+    geometry = circle(Panel(24, 4, 2.0, 2.0), 40, source_axis_mm=200.0, source_panel_mm=250.0)
+    cylinder = Cylinder((0.0, 0.0, 0.0), (15.0, 15.0), 60.0)
+    rod = Cylinder((6.0, 0.0, 0.0), (4.0, 4.0), 60.0)
+    water, iodine = MATERIALS["water"], MATERIALS["iodine"]
+    phantom = Phantom("known", (Body(cylinder, water), Body(rod, water, iodine, 10.0, priority=1)))
+    tube, thresholds = Tube(120.0, 0.05), (25.0, 40.0, 60.0)
+    scan = simulate(phantom, geometry, tube, Sensor(noise_kev=1.9), thresholds, seed=3, supersample=1)
+    wrong = scan_model(replace(scan, thresholds_kev=(27.0, 42.0, 62.0)), ("water", "iodine"))
+    bent = bend_to_scan(wrong, scan, phantom, rays=2000)
+    assert bent.misfit_before > 2 * bent.misfit_after
+    assert bent.misfit_after < 1.3
+    truth = line_integrals(phantom, geometry)[..., 1].astype(float)
+    slopes = []
+    for one in (wrong, bent.model):
+        iodine = decompose_projections(scan.counts, scan.flat, one).paths[1].astype(float)
+        slopes.append(abs((iodine * truth).sum() / (truth**2).sum() - 1))
+    assert slopes[1] < 0.02 and slopes[1] < 0.5 * slopes[0], slopes
+    with pytest.raises(UsageError, match="Hardly a ray"):
+        bend_to_scan(wrong, replace(scan, bad=np.ones((24, 4), bool)), phantom)

@@ -19,10 +19,12 @@ from leadglass.imaging.detector import response
 from leadglass.imaging.geometry import Grid
 from leadglass.imaging.image_decomposition import EffectiveAttenuation
 from leadglass.imaging.material import mass_attenuation_cm2_g, material
+from leadglass.imaging.phantom import Phantom, pieces
 from leadglass.imaging.quality import Linearity, linearity
 from leadglass.imaging.scan import Scan
 from leadglass.imaging.spectral_model import Floats, SpectralModel, cramer_rao, spectral_model
 from leadglass.imaging.spectrum import energy_axis, tube_spectrum
+from leadglass.imaging.thickness import line_integrals
 from leadglass.imaging.volume import Voxels
 
 CLEAR_OF_NOISE = 8.0
@@ -122,25 +124,51 @@ class Bend:
     misfit_after: float
 
 
-def bend_spectra(model: SpectralModel, paths: Floats, counts: Floats, flat: Floats, *, terms: int = 2) -> Bend:
-    """Correct effective spectra from rays of known area densities, by maximum likelihood.
+def bend_spectra(
+    model: SpectralModel, paths: Floats, counts: Floats, flat: Floats, *, known: Floats | None = None, terms: int = 2
+) -> Bend:
+    """Correct effective spectra from rays through known matter, by maximum likelihood.
 
     Each bin's spectrum is multiplied by exp(a₁ x + a₂ x² + …), x its energy relative to the bin's mean in its own
-    widths, and normalised: a few numbers a bin, always positive, unchanged where a = 0. `paths` [ray, material] in
-    g/cm², `counts` and `flat` [ray, bin]. Raises UsageError for fewer rays than terms.
+    widths, and normalised: a few numbers a bin, always positive, unchanged where a = 0. `paths` [ray, substance] in
+    g/cm², `counts` and `flat` [ray, bin]; `known` [substance, energy] is the substances' mass attenuation, that of the
+    basis if left out. Raises UsageError for fewer rays than terms.
     """
+    attenuation = model.attenuation if known is None else known
     if len(paths) <= terms or counts.shape != (len(paths), model.bins) or flat.shape != counts.shape:
         raise UsageError("There are too few known rays, or their counts do not fit the model.")
-    dimmed = np.exp(-(paths @ model.attenuation))
+    if attenuation.shape != (paths.shape[1], model.energies_kev.size):
+        raise UsageError("The known substances' attenuation does not fit the paths or the model's energies.")
+    dimmed = np.exp(-(paths @ attenuation))
     bent, found = np.empty_like(model.effective), np.zeros((model.bins, terms))
     for b in range(model.bins):
         bent[b], found[b] = _bend(model.effective[b], model.energies_kev, dimmed, counts[:, b], flat[:, b], terms)
     after = replace(model, effective=bent)
-    return Bend(after, found, _misfit(model, paths, counts, flat), _misfit(after, paths, counts, flat))
+    return Bend(after, found, _misfit(dimmed @ model.effective.T, counts, flat), _misfit(dimmed @ bent.T, counts, flat))
 
 
-def _misfit(model: SpectralModel, paths: Floats, counts: Floats, flat: Floats) -> float:
-    expected = flat * model.transmission(paths)
+def bend_to_scan(model: SpectralModel, scan: Scan, phantom: Phantom, *, rays: int = 20_000, terms: int = 2) -> Bend:
+    """Correct a model from the scan of a phantom that is exactly known: its shapes, densities and substances.
+
+    Rays are drawn evenly from all that meet the phantom; pixels marked bad are left out. Dead time and pile-up are
+    taken out of the scan first. Raises UsageError where too few rays meet it.
+    """
+    exact = line_integrals(phantom, scan.geometry)
+    meets = (exact.sum(axis=-1) > 0.05) & ~scan.bad[None]
+    found = np.flatnonzero(meets)
+    if found.size <= terms:
+        raise UsageError("Hardly a ray meets the phantom.", hint="Is it the phantom that was scanned?")
+    view, column, row = np.unravel_index(found[:: max(1, found.size // rays)], meets.shape)
+    known = np.stack([mass_attenuation_cm2_g(one, model.energies_kev) for one in pieces(phantom).substances])
+    counts, flat = scan.counts[:, view, column, row].T, scan.flat[:, column, row].T
+    return bend_spectra(
+        model, exact[view, column, row].astype(np.float64), counts.astype(np.float64), flat.astype(np.float64),
+        known=known, terms=terms,
+    )  # fmt: skip
+
+
+def _misfit(transmission: Floats, counts: Floats, flat: Floats) -> float:
+    expected = flat * transmission
     return float(((counts - expected) ** 2 / np.maximum(expected, 1e-9)).mean())
 
 
