@@ -8,7 +8,7 @@ Views of a subset stand evenly around the body. With more than one subset the en
 instead of the minimum; so the last rounds take fewer and larger subsets, down to one. Momentum starts anew
 when it leads uphill (O'Donoghue & Candès 2015, Found. Comput. Math. 15:715-732), which also holds the cycle small.
 
-Nothing here assumes a circle: any views of any beam will do. Memory: six volumes a material beside the data.
+Nothing here assumes a circle: any views of any beam will do. Memory: seven volumes a material beside the data.
 """
 
 from __future__ import annotations
@@ -148,17 +148,22 @@ def _descend(
     for count in parts:
         for views in _turns(geometry.views, count):
             step = _pull(ahead, data, heavy, grid, geometry, views)
-            bound = curvature
-            if variation is not None:
-                slope, bent = variation.slope(ahead, grid)
+            if variation is None:
+                step /= curvature
+            else:
+                slope, bound = variation.slope(ahead, grid)
                 step += slope
-                bound = curvature + bent
-            reached = np.maximum(ahead - step / bound, np.float32(lowest))
+                bound += curvature
+                step /= bound
+                del slope, bound
+            reached = np.maximum(np.subtract(ahead, step, out=step), np.float32(lowest), out=step)
             move = reached - volumes
-            if np.vdot(ahead - reached, move) > 0:
+            ahead -= reached
+            if np.vdot(ahead, move) > 0:
                 momentum = 1.0
             grown = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-            ahead = reached + np.float32((momentum - 1) / grown) * move
+            move *= np.float32((momentum - 1) / grown)
+            ahead = np.add(reached, move, out=move)
             volumes, momentum = reached, grown
             done += 1
             tell(report, done, total)
