@@ -84,7 +84,7 @@ def test_a_ray_is_as_long_inside_as_the_points_counted_along_it(solid: Solid) ->
         way = np.eye(3)[turn % 3] if turn < 12 else random.normal(size=3)
         way /= np.linalg.norm(way)
         start = random.uniform(-8, 8, 3)
-        count = crossings(kind, fields, start, way, stretch)
+        count = crossings(kind, fields[None], 0, start, way, stretch)
         found = sum(stretch[2 * part + 1] - stretch[2 * part] for part in range(count))
         points = start + steps[:, None] * way
         held = inside(solid, points)

@@ -203,9 +203,16 @@ def _cut(solid: Solid) -> list[tuple[int, Floats, Floats]]:
 
 
 def _round_cone(one: tuple[Point, float], other: tuple[Point, float]) -> tuple[int, Floats, Floats]:
+    """Give the fields of a round cone: its ends, the way from one to the other, and how much it narrows on the way."""
     fields = np.zeros(FIELDS)
+    spine = np.subtract(other[0], one[0])
+    length = float(np.linalg.norm(spine))
     fields[0:3], fields[12] = one
     fields[3:6], fields[13] = other
+    if length > abs(one[1] - other[1]) * (1 + 1e-12):
+        fields[6:9] = spine / length
+        fields[9], fields[10] = length, (one[1] - other[1]) / length
+        fields[11] = np.sqrt(1 - fields[10] ** 2)
     return ROUND_CONE, fields, np.array([*one[0], one[1], *other[0], other[1]])
 
 

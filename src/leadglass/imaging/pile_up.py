@@ -8,10 +8,12 @@ much of its height as lies within the first pulse: evenly between nothing and al
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from leadglass.errors import UsageError
+from leadglass.imaging.compiled import compiled_parallel
 
 Floats = NDArray[np.float64]
 
@@ -48,6 +50,39 @@ def bin_moves(heights: Floats, passing: Floats) -> Floats:
         else:
             moves[index, index] = 1.0
     return moves
+
+
+@compiled_parallel
+def pile_up(true: Floats, photons: Floats, busy: float, fall: Floats, moves: Floats, air: float) -> None:
+    """Turn true expected counts [bin, view, column, row] into recorded ones, in place.
+
+    A count of a pixel keeps its sensor pixels `busy` for this share of a view. `moves` is [node, bin found in, bin it
+    was in], for pixels whose log total has fallen by `fall` [node] (rising) from `air` times `photons` [column, row].
+    """
+    bins, views, columns, rows = true.shape
+    for view in numba.prange(views):
+        mine = np.empty(bins)
+        for column in range(columns):
+            for row in range(rows):
+                total = 0.0
+                for k in range(bins):
+                    mine[k] = true[k, view, column, row]
+                    total += mine[k]
+                if total <= 0.0:
+                    continue
+                load = total * busy
+                alone = np.exp(-load)
+                fallen = np.log(air * photons[column, row] / total)
+                node = 0
+                while node < fall.size - 2 and fallen > fall[node + 1]:
+                    node += 1
+                part = min(1.0, max(0.0, (fallen - fall[node]) / (fall[node + 1] - fall[node])))
+                for into in range(bins):
+                    found = alone * mine[into]
+                    for out_of in range(bins):
+                        move = moves[node, into, out_of] * (1.0 - part) + moves[node + 1, into, out_of] * part
+                        found += (1.0 - alone) * mine[out_of] * move
+                    true[into, view, column, row] = found / (1.0 + load)
 
 
 def _with_another(heights: Floats, other: Floats) -> Floats:

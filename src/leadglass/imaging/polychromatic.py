@@ -47,7 +47,7 @@ def expected(
                 count = of_tile(windows, first_column, first_row, near)
                 if count > 0:
                     trace(
-                        kinds, solids, densities, near[:count], scanner, angles[view], heights[view],
+                        kinds, solids, densities, windows, near, count, scanner, angles[view], heights[view],
                         first_column, first_row, supersample, masses,
                     )  # fmt: skip
                     _attenuate(masses, attenuation, weights, exponent, sums)

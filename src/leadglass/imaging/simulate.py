@@ -20,7 +20,7 @@ from leadglass.imaging.detector import passing, pulse_heights, response
 from leadglass.imaging.geometry import Beam, Geometry
 from leadglass.imaging.material import MATERIALS, mass_attenuation_cm2_g
 from leadglass.imaging.phantom import Phantom, pieces
-from leadglass.imaging.pile_up import bin_moves, recorded_share
+from leadglass.imaging.pile_up import bin_moves, pile_up
 from leadglass.imaging.polychromatic import expected
 from leadglass.imaging.scan import Counts, Scan, Sensor, Tube
 from leadglass.imaging.spectrum import energy_axis, tube_spectrum
@@ -100,7 +100,7 @@ class _Counter:
     pixels: float  # of the sensor in one of the panel
     exposure_s: float
     dead_ns: float
-    fall: Floats  # log of total counts against air, for each of the moves, falling
+    fall: Floats  # how far the log of the total counts has fallen from air, for each of the moves
     moves: Floats  # [node, bin found in, bin it was in]
 
     def air(self) -> Floats:
@@ -112,22 +112,12 @@ class _Counter:
         true = shares[: self.bins].astype(np.float64)
         if len(shares) > self.bins:
             true = np.maximum(true + shares[self.bins :] * self.shift_kev, 0.0)
-        share = true.sum(axis=0) / self.weights[: self.bins].sum()
         true *= self.photons
-        if self.dead_ns <= 0:
-            return true
-        rate = true.sum(axis=0) / (self.pixels * self.exposure_s)
-        alone = np.exp(-rate * self.dead_ns * 1e-9)
-        place = np.interp(-np.log(np.maximum(share, 1e-30)), -self.fall, np.arange(float(self.fall.size)))
-        node = np.minimum(place.astype(np.int64), self.fall.size - 2)
-        part = place - node
-        found: Floats = alone * true
-        for into in range(self.bins):
-            for out_of in range(self.bins):
-                table = self.moves[:, into, out_of]
-                found[into] += (1 - alone) * true[out_of] * (table[node] * (1 - part) + table[node + 1] * part)
-        found *= recorded_share(rate, self.dead_ns)
-        return found
+        if self.dead_ns > 0:
+            busy = self.dead_ns * 1e-9 / (self.pixels * self.exposure_s)
+            air = float(self.weights[: self.bins].sum())
+            pile_up(true, self.photons, busy, self.fall, self.moves, air)
+        return true
 
 
 def _counter(
@@ -180,10 +170,10 @@ def _pile_up_table(
     What piles up is the hardened spectrum of the place; water stands for whatever hardened it, which is first order.
     """
     if sensor.dead_ns <= 0:
-        return np.array([0.0, -1.0]), np.zeros((2, len(thresholds_kev), len(thresholds_kev)))
+        return np.array([0.0, 1.0]), np.zeros((2, len(thresholds_kev), len(thresholds_kev)))
     chance = passing(sensor, thresholds_kev)
     water = mass_attenuation_cm2_g(MATERIALS["water"], energies_kev)
     per_photon = pulse_heights(sensor, energies_kev)
     behind = [per_photon @ (spectrum * np.exp(-water * mass)) for mass in _WATER_G_CM2]
     totals = np.array([float(chance[0] @ heights) for heights in behind])
-    return np.log(totals / totals[0]), np.stack([bin_moves(heights, chance) for heights in behind])
+    return np.log(totals[0] / totals), np.stack([bin_moves(heights, chance) for heights in behind])

@@ -3,9 +3,12 @@
 A solid is `FIELDS` numbers and a kind. For all but the round cone, numbers 0-2 are its centre and 3-11 the matrix from
 the scanner's frame to its own, in which an ellipsoid is the unit ball, a cylinder x²+y² ≤ 1, |z| ≤ 1 and a box the cube
 |x|,|y|,|z| ≤ 1; 12 and 13 are a torus's two radii, 12 the share of a ring's radius that is hole. A round cone (the hull
-of two balls) has its ends at 0-2 and 3-5 and their radii at 12 and 13. A line is p + t d with |d| = 1, t in mm; each
-function answers with up to two stretches of t. Quadrics are solved in closed form; the torus's quartic by bisection
-between the turning points of its derivatives, which is slower and never loses a root.
+of two balls) has its ends at 0-2 and 3-5 and their radii at 12 and 13, the direction from end to end at 6-8, its length
+at 9 (0 where one ball holds the other), sine and cosine of how it narrows at 10 and 11.
+
+A line is p + t d with |d| = 1, t in mm; each function answers with up to two stretches of t. Quadrics are solved in
+closed form; the torus's quartic by bisection between the turning points of its derivatives, which is slower and never
+loses a root.
 """
 
 from __future__ import annotations
@@ -26,30 +29,30 @@ _TINY = 1e-12
 
 
 @compiled
-def crossings(kind: int, solid: Floats, start: Floats, way: Floats, stretch: Floats) -> int:
+def crossings(kind: int, solids: Floats, piece: int, start: Floats, way: Floats, stretch: Floats) -> int:
     """Write the stretches [enter, leave, enter, leave] of a line inside a solid; give how many there are, 0 to 2."""
     if kind == ROUND_CONE:
-        return _round_cone(solid, start, way, stretch)
-    px = start[0] - solid[0]
-    py = start[1] - solid[1]
-    pz = start[2] - solid[2]
-    x = solid[3] * px + solid[4] * py + solid[5] * pz
-    y = solid[6] * px + solid[7] * py + solid[8] * pz
-    z = solid[9] * px + solid[10] * py + solid[11] * pz
-    dx = solid[3] * way[0] + solid[4] * way[1] + solid[5] * way[2]
-    dy = solid[6] * way[0] + solid[7] * way[1] + solid[8] * way[2]
-    dz = solid[9] * way[0] + solid[10] * way[1] + solid[11] * way[2]
+        return _round_cone(solids, piece, start, way, stretch)
+    px = start[0] - solids[piece, 0]
+    py = start[1] - solids[piece, 1]
+    pz = start[2] - solids[piece, 2]
+    x = solids[piece, 3] * px + solids[piece, 4] * py + solids[piece, 5] * pz
+    y = solids[piece, 6] * px + solids[piece, 7] * py + solids[piece, 8] * pz
+    z = solids[piece, 9] * px + solids[piece, 10] * py + solids[piece, 11] * pz
+    dx = solids[piece, 3] * way[0] + solids[piece, 4] * way[1] + solids[piece, 5] * way[2]
+    dy = solids[piece, 6] * way[0] + solids[piece, 7] * way[1] + solids[piece, 8] * way[2]
+    dz = solids[piece, 9] * way[0] + solids[piece, 10] * way[1] + solids[piece, 11] * way[2]
     if kind == ELLIPSOID:
         return _roots(dx * dx + dy * dy + dz * dz, x * dx + y * dy + z * dz, x * x + y * y + z * z - 1.0, stretch)
     if kind == TORUS:
-        return _torus(x, y, z, dx, dy, dz, solid[12], solid[13], stretch)
+        return _torus(x, y, z, dx, dy, dz, solids[piece, 12], solids[piece, 13], stretch)
     stretch[0], stretch[1] = -_FAR, _FAR
     _slab(z, dz, stretch)
     if kind == BOX:
         _slab(x, dx, stretch)
         _slab(y, dy, stretch)
         return 1 if stretch[0] < stretch[1] else 0
-    return _round(x, y, dx, dy, solid[12] if kind == RING else 0.0, stretch)
+    return _round(x, y, dx, dy, solids[piece, 12] if kind == RING else 0.0, stretch)
 
 
 @compiled
@@ -108,22 +111,26 @@ def _ball(px: float, py: float, pz: float, radius: float, way: Floats, stretch: 
 
 
 @compiled
-def _round_cone(solid: Floats, start: Floats, way: Floats, stretch: Floats) -> int:
+def _round_cone(solids: Floats, piece: int, start: Floats, way: Floats, stretch: Floats) -> int:
     """Two balls and the cone that touches both: their union is convex, so first entry and last exit tell all."""
-    px, py, pz = start[0] - solid[0], start[1] - solid[1], start[2] - solid[2]
-    wx, wy, wz = solid[3] - solid[0], solid[4] - solid[1], solid[5] - solid[2]
-    first, last = solid[12], solid[13]
+    px, py, pz = start[0] - solids[piece, 0], start[1] - solids[piece, 1], start[2] - solids[piece, 2]
+    wx, wy, wz = (
+        solids[piece, 3] - solids[piece, 0],
+        solids[piece, 4] - solids[piece, 1],
+        solids[piece, 5] - solids[piece, 2],
+    )
+    first, last = solids[piece, 12], solids[piece, 13]
     enter, leave = _FAR, -_FAR
     if _ball(px, py, pz, first, way, stretch) == 1:
         enter, leave = stretch[0], stretch[1]
     if _ball(px - wx, py - wy, pz - wz, last, way, stretch) == 1:
         enter, leave = min(enter, stretch[0]), max(leave, stretch[1])
-    length = np.sqrt(wx * wx + wy * wy + wz * wz)
-    if length > abs(first - last) + _TINY:
-        sine = (first - last) / length
-        cosine = np.sqrt(1.0 - sine * sine)
-        along = (px * wx + py * wy + pz * wz) / length
-        rise = (way[0] * wx + way[1] * wy + way[2] * wz) / length
+    length = solids[piece, 9]
+    if length > 0.0:
+        sine, cosine = solids[piece, 10], solids[piece, 11]
+        ax, ay, az = solids[piece, 6], solids[piece, 7], solids[piece, 8]
+        along = px * ax + py * ay + pz * az
+        rise = way[0] * ax + way[1] * ay + way[2] * az
         across = px * px + py * py + pz * pz - along * along
         aslant = px * way[0] + py * way[1] + pz * way[2] - along * rise
         if _frustum(along, rise, across, aslant, first, last, length, sine, cosine, stretch) == 1:
@@ -277,7 +284,7 @@ def fill(
                     for piece in range(kinds.size):
                         if _misses(hulls[piece], at[0], at[1]):
                             continue
-                        count = crossings(kinds[piece], solids[piece], at, way, stretch)
+                        count = crossings(kinds[piece], solids, piece, at, way, stretch)
                         for part in range(count):
                             _mark(top, zs, stretch[2 * part], stretch[2 * part + 1], piece)
                     for k in range(zs.shape[0]):

@@ -76,7 +76,7 @@ def _integrate(
                 if count == 0:
                     continue
                 trace(
-                    kinds, solids, densities, near[:count], scanner, angles[view], heights[view],
+                    kinds, solids, densities, windows, near, count, scanner, angles[view], heights[view],
                     first_column, first_row, supersample, masses,
                 )  # fmt: skip
                 rays = supersample * supersample
@@ -152,25 +152,36 @@ def of_tile(windows: Ints, first_column: int, first_row: int, near: Ints) -> int
 
 @compiled
 def trace(
-    kinds: Ints, solids: Floats, densities: Floats, near: Ints, scanner: Floats, angle: float, height: float,
-    first_column: int, first_row: int, supersample: int, masses: NDArray[np.float32],
+    kinds: Ints, solids: Floats, densities: Floats, windows: Ints, near: Ints, nearby: int, scanner: Floats,
+    angle: float, height: float, first_column: int, first_row: int, supersample: int, masses: NDArray[np.float32],
 ) -> None:  # fmt: skip
-    """Follow all rays of a tile: `masses` is [substance, pixel * supersample² + ray] in g/cm²."""
+    """Follow all rays of a tile: `masses` is [substance, pixel * supersample² + ray] in g/cm².
+
+    Pieces are passed as whole arrays and an index: slices would cost a count of references at each call.
+    """
     start, way, stretch = np.empty(3), np.empty(3), np.empty(4)
     bounds, ranks = np.empty((_STRETCHES, 2)), np.empty(_STRETCHES, dtype=np.int64)
     cuts, total = np.empty(2 * _STRETCHES), np.empty(densities.shape[1])
+    seen_here = np.empty(nearby, dtype=np.int64)
     index = 0
     for pixel in range(TILE * TILE):
+        visible = 0
+        at_column, at_row = first_column + pixel // TILE, first_row + pixel % TILE
+        for place in range(nearby):
+            piece = near[place]
+            if windows[piece, 0] <= at_column <= windows[piece, 1] and windows[piece, 2] <= at_row <= windows[piece, 3]:
+                seen_here[visible] = piece
+                visible += 1
         for ray in range(supersample * supersample):
-            column = first_column + pixel // TILE + (ray // supersample + 0.5) / supersample - 0.5
-            row = first_row + pixel % TILE + (ray % supersample + 0.5) / supersample - 0.5
+            column = at_column + (ray // supersample + 0.5) / supersample - 0.5
+            row = at_row + (ray % supersample + 0.5) / supersample - 0.5
             u = scanner[U_FIRST] + column * scanner[U_PITCH]
             v = scanner[V_FIRST] + row * scanner[V_PITCH]
             _aim(scanner, angle, height, u, v, start, way)
             count = 0
-            for place in range(near.size):
-                piece = near[place]
-                parts = crossings(kinds[piece], solids[piece], start, way, stretch)
+            for place in range(visible):
+                piece = seen_here[place]
+                parts = crossings(kinds[piece], solids, piece, start, way, stretch)
                 for part in range(parts):
                     if count < _STRETCHES and stretch[2 * part + 1] - stretch[2 * part] > 1e-9:
                         bounds[count, 0], bounds[count, 1] = stretch[2 * part], stretch[2 * part + 1]
@@ -214,9 +225,10 @@ def _add_up(bounds: Floats, ranks: Ints, count: int, cuts: Floats, densities: Fl
         if width <= 0.0:
             continue
         middle, top = 0.5 * (cuts[gap] + cuts[gap + 1]), -1
-        for place in range(count):
-            if bounds[place, 0] < middle < bounds[place, 1] and ranks[place] > top:
+        for place in range(count - 1, -1, -1):  # stretches come in rising rank
+            if bounds[place, 0] < middle < bounds[place, 1]:
                 top = ranks[place]
+                break
         if top >= 0:
             for substance in range(total.size):
                 total[substance] += densities[top, substance] * width * 0.1
