@@ -58,6 +58,27 @@ def test_covariances_between_materials_count() -> None:
     np.testing.assert_allclose(made.ravel(), expected, atol=5e-3)
 
 
+def test_units_do_not_matter() -> None:
+    """A material given in another unit, with weights and penalty to match, is reconstructed alike step by step."""
+    rng = np.random.default_rng(6)
+    seen = np.stack([forward(volume, SMALL, FEW) for volume in rng.uniform(1, 2, (2, *SMALL.shape)).astype(np.float32)])
+    mixed = np.full(FEW.shape, -0.7)
+    weights = np.stack([np.stack([np.ones(FEW.shape), mixed]), np.stack([mixed, np.ones(FEW.shape)])])
+    unit = np.array([1.0, 0.01])
+    factor = unit[:, None, None, None]
+    plan = Plan(rounds=5, subsets=3)
+    one = least_squares(seen, SMALL, FEW, weights=weights.astype(np.float32), variation=Variation(0.5, 0.1), plan=plan)
+    two = least_squares(
+        (seen * factor).astype(np.float32),
+        SMALL,
+        FEW,
+        weights=(weights / factor / factor[:, None]).astype(np.float32),
+        variation=Variation(0.5, 0.1, (1.0, 0.01)),
+        plan=plan,
+    )
+    np.testing.assert_allclose(two / factor, one, rtol=2e-3)
+
+
 GRID = Grid((40, 40, 10), (0.8, 0.8, 0.8))
 SCAN = circle(Panel(64, 9, 1.0, 1.0), 96, **NEAR)
 BODY = ((1.0, -2.0, 0.0), (11.0, 9.0, 30.0))

@@ -101,9 +101,23 @@ def _weights(weights: Array | None, data: Array, several: bool) -> Array:
 def _curvature(heavy: Array, grid: Grid, geometry: Geometry) -> Array:
     """Bound the data's curvature for each voxel: Aᵀ W A 1, the separable quadratic surrogate's denominator."""
     through = forward(np.ones(grid.shape, np.float32), grid, geometry)
-    rows = np.abs(heavy).sum(axis=1) if heavy.ndim == 5 else heavy
-    made = np.stack([back(material * through, grid, geometry) for material in rows])
-    return np.asarray(np.maximum(made, 1e-6 * made.max() + np.float32(1e-30)))
+    made = np.stack([back(_row(heavy, m) * through, grid, geometry) for m in range(heavy.shape[0])])
+    least = 1e-6 * made.max(axis=(1, 2, 3), keepdims=True) + np.float32(1e-30)
+    return np.asarray(np.maximum(made, least))
+
+
+def _row(heavy: Array, m: int) -> Array:
+    """Give the weights that bound a material's part of each ray's quadratic form, whatever the others do.
+
+    Of inverse covariances this is the sum of |W[m, n]| √(W[m, m] / W[n, n]) over n: a choice that no unit changes.
+    """
+    if heavy.ndim < 5:
+        return np.asarray(heavy[m])
+    made = np.zeros(heavy.shape[2:], np.float32)
+    for n in range(heavy.shape[1]):
+        other = np.where(heavy[n, n] > 0, heavy[n, n], np.float32(1))
+        made += np.abs(heavy[m, n]) * np.sqrt(np.maximum(heavy[m, m], 0) / other)
+    return made
 
 
 def _turns(views: int, parts: int) -> Iterator[NDArray[np.intp]]:
@@ -159,7 +173,7 @@ def _descend(
             reached = np.maximum(np.subtract(ahead, step, out=step), np.float32(lowest), out=step)
             move = reached - volumes
             ahead -= reached
-            if np.vdot(ahead, move) > 0:
+            if np.einsum("mxyz,mxyz,mxyz", ahead, curvature, move) > 0:
                 momentum = 1.0
             grown = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
             move *= np.float32((momentum - 1) / grown)
