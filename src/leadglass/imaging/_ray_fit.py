@@ -77,26 +77,27 @@ def _predict(at: Single, attenuation: Single, rows: Single, depth: Single, whole
     """Set y [bin * (1 + material), lane] to transmission and its derivatives at area densities `at`."""
     energies = attenuation.shape[1]
     for j in range(energies):
+        line = depth[j]
         for lane in range(LANES):
-            depth[j, lane] = np.float32(0.0)
+            line[lane] = np.float32(0.0)
         for m in range(at.shape[0]):
-            mu = attenuation[m, j]
+            mu, mass = attenuation[m, j], at[m]
             for lane in range(LANES):
-                depth[j, lane] -= mu * at[m, lane]
+                line[lane] -= mu * mass[lane]
     _exponential(depth, whole, depth)
     for row in range(rows.shape[0]):
+        line = y[row]
         for lane in range(LANES):
-            y[row, lane] = np.float32(0.0)
+            line[lane] = np.float32(0.0)
         for j in range(0, energies - 3, 4):
             w0, w1, w2, w3 = rows[row, j], rows[row, j + 1], rows[row, j + 2], rows[row, j + 3]
+            d0, d1, d2, d3 = depth[j], depth[j + 1], depth[j + 2], depth[j + 3]
             for lane in range(LANES):
-                y[row, lane] += (
-                    w0 * depth[j, lane] + w1 * depth[j + 1, lane] + w2 * depth[j + 2, lane] + w3 * depth[j + 3, lane]
-                )
+                line[lane] += w0 * d0[lane] + w1 * d1[lane] + w2 * d2[lane] + w3 * d3[lane]
         for j in range(energies - energies % 4, energies):
-            w0 = rows[row, j]
+            w0, d0 = rows[row, j], depth[j]
             for lane in range(LANES):
-                y[row, lane] += w0 * depth[j, lane]
+                line[lane] += w0 * d0[lane]
 
 
 @compiled
