@@ -213,3 +213,6 @@ SCAN_VIEWS_MAX = 1 << 20
 
 SCAN_TEXT_BYTES_MAX = 65_536
 """One piece of text in a scan's file."""
+
+MAP_BYTES_MAX = 4 << 30
+"""One material map read back: 1,024³ voxels of 4 bytes."""

@@ -24,7 +24,7 @@ def vmi(volume: MaterialVolume, energy_kev: float) -> Voxels:
         raise UsageError(
             f"{energy_kev:g} keV is outside {LOWEST_KEV:g} to {HIGHEST_KEV:g} keV.", hint="Usual are 40 to 140 keV."
         )
-    at = np.array([energy_kev])
+    at = np.array([energy_kev], dtype=np.float64)
     water = float(mass_attenuation_cm2_g(MATERIALS["water"], at)[0])
     units = np.full(volume.grid.shape, -1000.0, dtype=np.float32)
     for name, voxels in volume.items():

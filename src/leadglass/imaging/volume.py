@@ -37,3 +37,9 @@ class MaterialVolume(Mapping[str, Voxels]):
 
     def __len__(self) -> int:
         return len(self.maps)
+
+    def vmi(self, *, energy_kev: float) -> Voxels:
+        """Give the volume in Hounsfield units as a scanner of one photon energy would show it; see `vmi.vmi`."""
+        from leadglass.imaging.vmi import vmi  # it needs this module
+
+        return vmi(self, energy_kev)
