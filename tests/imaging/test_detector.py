@@ -7,6 +7,7 @@ import pytest
 
 from leadglass.errors import UsageError
 from leadglass.imaging.detector import counts_above, height_axis, pulse_heights, quantum_efficiency, response
+from leadglass.imaging.material import MATERIALS
 from leadglass.imaging.scan import Sensor
 
 ENERGIES = np.array([20.5, 30.5, 45.5, 60.5, 80.5, 110.5])
@@ -89,3 +90,20 @@ def test_noise_and_dispersion_blur_the_threshold() -> None:
 def test_what_is_no_detector_is_refused(sensor: Sensor, thresholds: tuple[float, ...]) -> None:
     with pytest.raises(UsageError):
         response(sensor, thresholds, ENERGIES)
+
+
+def test_what_escapes_a_thick_sensor_is_what_the_closed_form_says() -> None:
+    """Isotropic emission at an exponential depth leaves the front with ½ (1 - μf/μ ln(1 + μ/μf)); the back is far."""
+    from leadglass.imaging.detector import _k_lines, _k_share, _per_mm
+
+    sensor, energies = replace(PERFECT, thickness_mm=20.0), np.array([33.5, 45.5, 60.5, 90.5])
+    heights = pulse_heights(sensor, energies)
+    found = energies - height_axis() @ heights / quantum_efficiency(sensor, energies)
+    stuff = MATERIALS["CdTe"]
+    for column, energy in enumerate(energies):
+        lost = 0.0
+        for element, share, line, _ in _k_lines(stuff):
+            ratio = _per_mm(stuff, line) / _per_mm(stuff, energy)
+            escapes = 0.5 * (1 - ratio * np.log(1 + 1 / ratio))
+            lost += share * _k_share(stuff, element, float(energy)) * line * escapes
+        assert found[column] == pytest.approx(lost, rel=0.03)

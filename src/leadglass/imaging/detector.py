@@ -40,7 +40,10 @@ Floats = NDArray[np.float64]
 SENSORS: Final = ("CdTe", "CZT", "GaAs", "silicon")
 HEIGHT_STEP_KEV: Final = 0.5
 HEIGHT_MAX_KEV: Final = 200.0
-_POINTS: Final = 1024
+_POINTS: Final = 2048
+_SCRAMBLED_BY: Final = 7
+"""The seed of the points: the same ones each time; what escapes is then within 1.5 % of the closed form."""
+
 _SHELL_SHARE_MIN: Final = 1e-4
 
 
@@ -121,7 +124,7 @@ def _heights(
     sensor = Sensor(made_of, thickness_mm, pitch_mm)
     efficiency = quantum_efficiency(sensor, energies_kev)
     per_mm = mass_attenuation_cm2_g(stuff, energies_kev) * stuff.density_g_cm3 / 10
-    points = qmc.Sobol(6, scramble=False).random(_POINTS) + 0.5 / _POINTS
+    points = qmc.Sobol(6, scramble=True, rng=_SCRAMBLED_BY).random(_POINTS)
     heights = np.zeros((height_axis().size, energies_kev.size))
     lines = _k_lines(stuff)
     flights = [(_per_mm(stuff, line), line) for _, _, line, _ in lines]
