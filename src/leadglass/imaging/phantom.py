@@ -7,6 +7,7 @@ frame (`geometry`). Rays through a phantom are followed exactly (`thickness`); `
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import assert_never
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from leadglass.errors import UsageError
 from leadglass.imaging.geometry import Grid
-from leadglass.imaging.material import Material, parts_mg_per_ml
+from leadglass.imaging.material import Material, as_basis_mg_per_ml, parts_mg_per_ml
 from leadglass.imaging.solids import BOX, CYLINDER, ELLIPSOID, FIELDS, HULL, RING, ROUND_CONE, TORUS, fill
 from leadglass.imaging.volume import MaterialVolume
 
@@ -175,6 +176,25 @@ def voxelised(phantom: Phantom, grid: Grid, oversample: int = 3) -> MaterialVolu
     truth = np.zeros((len(cut.substances), *grid.shape), dtype=np.float32)
     fill(cut.kinds, cut.solids, cut.hulls, cut.densities * 1000, points[0], points[1], points[2], truth)
     return MaterialVolume({one.name: truth[index] for index, one in enumerate(cut.substances)}, grid)
+
+
+def basis_truth(
+    phantom: Phantom, grid: Grid, basis: Iterable[Material], energies_kev: Floats, oversample: int = 3
+) -> MaterialVolume:
+    """Give what a reconstruction in a basis should find, in mg/mL: each substance said in the basis materials.
+
+    A substance of the basis is itself; another is the mixture that attenuates most like it over the energies (see
+    `material.as_basis_mg_per_ml`), which for a K-edge material outside the basis is no close likeness.
+    """
+    among = tuple(basis)
+    found = {one.name: np.zeros(grid.shape, dtype=np.float32) for one in among}
+    truth = voxelised(phantom, grid, oversample)
+    for substance in phantom.substances():
+        name, voxels = substance.name, truth[substance.name]
+        said = {name: substance.mg_per_ml} if name in found else as_basis_mg_per_ml(substance, among, energies_kev)
+        for one, mg_per_ml in said.items():
+            found[one] += voxels * np.float32(mg_per_ml / substance.mg_per_ml)
+    return MaterialVolume(found, grid)
 
 
 def _cut(solid: Solid) -> list[tuple[int, Floats, Floats]]:

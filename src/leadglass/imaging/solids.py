@@ -85,7 +85,7 @@ def _round(x: float, y: float, dx: float, dy: float, hole: float, stretch: Float
     a, b, c = dx * dx + dy * dy, x * dx + y * dy, x * x + y * y
     enter, leave = stretch[0], stretch[1]
     if a < _TINY * _TINY:
-        return 1 if hole * hole < c <= 1.0 and enter < leave else 0
+        return 1 if hole * hole <= c <= 1.0 and enter < leave else 0
     if _roots(a, b, c - 1.0, stretch) == 0:
         return 0
     enter, leave = max(enter, stretch[0]), min(leave, stretch[1])
