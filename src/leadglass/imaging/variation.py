@@ -27,9 +27,6 @@ Array = NDArray[np.float32]
 PLANES = 8
 """Planes of x that one thread does in a turn; the flux of one plane more is computed anew in each."""
 
-SWEEPS = 6
-"""Rounds of Jacobi's rotations; they converge with the square, and four materials need four."""
-
 
 @dataclass(frozen=True, slots=True)
 class Variation:
@@ -78,70 +75,100 @@ def _per_mm(grid: Grid) -> Floats:
 
 
 @compiled
-def _rotate(matrix: Floats, vectors: Floats, p: int, q: int) -> None:
-    """Turn the p, q plane of a symmetric matrix so that its entry there vanishes."""
-    if abs(matrix[p, q]) < 1e-30:
-        return
-    half = (matrix[q, q] - matrix[p, p]) / (2 * matrix[p, q])
-    tangent = 1 / (abs(half) + np.sqrt(half * half + 1))
-    if half < 0:
-        tangent = -tangent
-    cosine = 1 / np.sqrt(tangent * tangent + 1)
-    sine = tangent * cosine
-    for k in range(matrix.shape[0]):
-        one, two = matrix[k, p], matrix[k, q]
-        matrix[k, p], matrix[k, q] = cosine * one - sine * two, sine * one + cosine * two
-    for k in range(matrix.shape[0]):
-        one, two = matrix[p, k], matrix[q, k]
-        matrix[p, k], matrix[q, k] = cosine * one - sine * two, sine * one + cosine * two
-        one, two = vectors[k, p], vectors[k, q]
-        vectors[k, p], vectors[k, q] = cosine * one - sine * two, sine * one + cosine * two
+def _one(j: Floats, edge: float) -> tuple[float, float]:
+    """Turn one material's gradient g into g / √(g² + e²); give the cost and the factor."""
+    size = np.sqrt(j[0, 0] ** 2 + j[0, 1] ** 2 + j[0, 2] ** 2 + edge * edge)
+    for axis in range(3):
+        j[0, axis] /= size
+    return size - edge, 1 / size
 
 
 @compiled
-def _whiten(gradients: Floats, edge: float, work: Floats) -> tuple[float, float]:
+def _two(j: Floats, edge: float) -> tuple[float, float]:
+    """Turn two materials' gradients J into (J Jᵀ + e²)^(-1/2) J; give the cost and that matrix's norm."""
+    a, b, c = edge * edge, 0.0, edge * edge
+    for axis in range(3):
+        a += j[0, axis] ** 2
+        b += j[0, axis] * j[1, axis]
+        c += j[1, axis] ** 2
+    # the determinant as a sum of squares: the difference a c - b² would lose its digits at edges in common
+    cross = (j[0, 0] * j[1, 1] - j[0, 1] * j[1, 0]) ** 2
+    cross += (j[0, 1] * j[1, 2] - j[0, 2] * j[1, 1]) ** 2 + (j[0, 2] * j[1, 0] - j[0, 0] * j[1, 2]) ** 2
+    square = edge * edge
+    root = np.sqrt(cross + square * (a + c - square))
+    trace = np.sqrt(a + c + 2 * root)
+    least = 2 * root * root / (a + c + np.sqrt((a - c) ** 2 + 4 * b * b))
+    for axis in range(3):
+        one, two = j[0, axis], j[1, axis]
+        j[0, axis] = ((c + root) * one - b * two) / (root * trace)
+        j[1, axis] = ((a + root) * two - b * one) / (root * trace)
+    return trace - 2 * edge, 1 / np.sqrt(least)
+
+
+@compiled
+def _roots(a: float, b: float, c: float, d: float, e: float, f: float, least: float) -> tuple[float, float, float]:
+    """Give the roots of a symmetric matrix's eigenvalues [[a, d, e], [d, b, f], [e, f, c]], none below `least`."""
+    mean = (a + b + c) / 3
+    a, b, c = a - mean, b - mean, c - mean
+    spread = np.sqrt((a * a + b * b + c * c + 2 * (d * d + e * e + f * f)) / 6)
+    if spread <= 1e-12 * mean:
+        root = np.sqrt(max(mean, least))
+        return root, root, root
+    half = (a * (b * c - f * f) - d * (d * c - f * e) + e * (d * f - b * e)) / (2 * spread**3)
+    turn = np.arccos(min(1.0, max(-1.0, half))) / 3
+    high = mean + 2 * spread * np.cos(turn)
+    low = mean + 2 * spread * np.cos(turn + 2 * np.pi / 3)
+    middle = 3 * mean - high - low
+    return np.sqrt(max(high, least)), np.sqrt(max(middle, least)), np.sqrt(max(low, least))
+
+
+@compiled
+def _more(j: Floats, edge: float) -> tuple[float, float]:
+    """Turn three materials' gradients J or more into J (Jᵀ J + e²)^(-1/2), which is the same; give cost and norm.
+
+    The inverse root of C is a quadratic in C (Hoger & Carlson 1984, Q. Appl. Math. 42:113-117).
+    """
+    square = edge * edge
+    a, b, c, d, e, f = square, square, square, 0.0, 0.0, 0.0
+    for m in range(j.shape[0]):
+        x, y, z = j[m, 0], j[m, 1], j[m, 2]
+        a, b, c = a + x * x, b + y * y, c + z * z
+        d, e, f = d + x * y, e + x * z, f + y * z
+    one, two, three = _roots(a, b, c, d, e, f, square)
+    first, second, third = one + two + three, one * two + one * three + two * three, one * two * three
+    under = first * second - third
+    quadratic, linear = first / under, 1 - first * (first * first - second) / under
+    constant = second - first * first * third / under
+    for m in range(j.shape[0]):
+        x, y, z = j[m, 0], j[m, 1], j[m, 2]
+        once = (a * x + d * y + e * z, d * x + b * y + f * z, e * x + f * y + c * z)
+        twice = (
+            a * once[0] + d * once[1] + e * once[2],
+            d * once[0] + b * once[1] + f * once[2],
+            e * once[0] + f * once[1] + c * once[2],
+        )
+        j[m, 0] = (quadratic * twice[0] + linear * once[0] + constant * x) / third
+        j[m, 1] = (quadratic * twice[1] + linear * once[1] + constant * y) / third
+        j[m, 2] = (quadratic * twice[2] + linear * once[2] + constant * z) / third
+    return first - 3 * edge, 1 / three if j.shape[0] == 3 else 1 / edge
+
+
+@compiled
+def _whiten(j: Floats, edge: float) -> tuple[float, float]:
     """Turn scaled gradients J [material, axis] into (J Jᵀ + e²)^(-1/2) J; give the cost and that matrix's norm."""
-    count = gradients.shape[0]
-    if count == 1:
-        size = np.sqrt(gradients[0, 0] ** 2 + gradients[0, 1] ** 2 + gradients[0, 2] ** 2 + edge * edge)
-        gradients /= size
-        return size - edge, 1 / size
-    matrix, vectors, old = work[0, :, :count], work[1, :, :count], work[2, :, :3]
-    for p in range(count):
-        for q in range(count):
-            vectors[p, q] = 1.0 if p == q else 0.0
-            matrix[p, q] = (
-                gradients[p, 0] * gradients[q, 0]
-                + gradients[p, 1] * gradients[q, 1]
-                + gradients[p, 2] * gradients[q, 2]
-            )
-    for _ in range(SWEEPS if count > 2 else 1):
-        for p in range(count - 1):
-            for q in range(p + 1, count):
-                _rotate(matrix, vectors, p, q)
-    cost, norm = 0.0, 0.0
-    old[:] = gradients
-    gradients[:] = 0
-    for k in range(count):
-        size = np.sqrt(max(matrix[k, k], 0.0) + edge * edge)
-        cost += size - edge
-        norm = max(norm, 1 / size)
-        for axis in range(3):
-            along = 0.0
-            for m in range(count):
-                along += vectors[m, k] * old[m, axis]
-            for m in range(count):
-                gradients[m, axis] += vectors[m, k] * along / size
-    return cost, norm
+    if j.shape[0] == 1:
+        return _one(j, edge)
+    if j.shape[0] == 2:
+        return _two(j, edge)
+    return _more(j, edge)
 
 
 @compiled
 def _plane(
-    volumes: Array, scales: Floats, per_mm: Floats, edge: float, x: int, flux: Array, norms: Array, work: Floats
+    volumes: Array, scales: Floats, per_mm: Floats, edge: float, x: int, flux: Array, norms: Array, gradients: Floats
 ) -> float:
     """Fill one plane's flux [material, axis, y, z] and norms [y, z]; give its cost."""
     count, planes, width, height = volumes.shape
-    gradients = work[3, :, :3]
     total = 0.0
     for y in range(width):
         for z in range(height):
@@ -151,7 +178,7 @@ def _plane(
                 gradients[m, 0] = (volumes[m, x + 1, y, z] - here) * per_mm[0] * scale if x + 1 < planes else 0.0
                 gradients[m, 1] = (volumes[m, x, y + 1, z] - here) * per_mm[1] * scale if y + 1 < width else 0.0
                 gradients[m, 2] = (volumes[m, x, y, z + 1] - here) * per_mm[2] * scale if z + 1 < height else 0.0
-            cost, norm = _whiten(gradients, edge, work)
+            cost, norm = _whiten(gradients, edge)
             total += cost
             norms[y, z] = norm
             for m in range(count):
@@ -194,13 +221,13 @@ def _walk(
     for turn in prange(sums.size):
         flux, before = np.zeros((2, count, 3, width, height), dtype=np.float32)
         norms, norms_before = np.zeros((2, width, height), dtype=np.float32)
-        work = np.zeros((4, count, max(count, 3)))
+        gradients = np.zeros((count, 3))
         begin = turn * PLANES
         if begin > 0 and gradient.shape[0] > 0:
-            _plane(volumes, scales, per_mm, edge, begin - 1, flux, norms, work)
+            _plane(volumes, scales, per_mm, edge, begin - 1, flux, norms, gradients)
         for x in range(begin, min(begin + PLANES, planes)):
             flux, before = before, flux
             norms, norms_before = norms_before, norms
-            sums[turn] += _plane(volumes, scales, per_mm, edge, x, flux, norms, work)
+            sums[turn] += _plane(volumes, scales, per_mm, edge, x, flux, norms, gradients)
             if gradient.shape[0] > 0:
                 _gather(flux, norms, before, norms_before, scales, per_mm, gradient[:, x], bound[:, x])
