@@ -22,7 +22,7 @@ def commands(seconds: int, folder: Path) -> dict[str, list[str]]:
     """Give the command of each target."""
     listed = subprocess.run([sys.executable, str(MALWARE), "--list"], capture_output=True, text=True, check=True)
     made = {name: [str(MALWARE), name, "--seconds", str(seconds)] for name in listed.stdout.split()}
-    for name, first in (("dataset", []), ("pdu", ["--atheris"])):
+    for name, first in (("dataset", []), ("pdu", ["--atheris"]), ("rawdata", ["--atheris"])):
         corpus = folder / name
         corpus.mkdir()
         options = [f"-max_total_time={seconds}", "-timeout=30", "-rss_limit_mb=2048", f"-artifact_prefix=crash-{name}-"]

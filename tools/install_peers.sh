@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install the programs Leadglass is tested against: DCMTK, Orthanc, Chromium, ClamAV and YARA. Safe to run again.
+# Install the programs Leadglass is tested against: DCMTK, dicom3tools, Orthanc, Chromium, ClamAV, YARA. Safe to run again.
 #
 #   tools/install_peers.sh          install what is missing
 #   tools/install_peers.sh --check  say what is there, change nothing
@@ -39,6 +39,7 @@ root_do() {
 install_missing() {
   local wanted=()
   [ -x /usr/bin/storescp ] || wanted+=(dcmtk)
+  [ -x /usr/bin/dciodvfy ] || wanted+=(dicom3tools)
   [ -x /usr/sbin/Orthanc ] || wanted+=(orthanc)
   command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || wanted+=(chromium)
   [ -x /usr/sbin/clamd ] || wanted+=(clamav-daemon)

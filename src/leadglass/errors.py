@@ -41,6 +41,10 @@ class Refused(LeadglassError):
     """Policy says no (exit code 1)."""
 
 
+class Cancelled(LeadglassError):
+    """A person stopped a long computation before its end; nothing of it was kept (exit code 1)."""
+
+
 class NotFound(LeadglassError):
     """What was asked for is not here (exit code 1)."""
 

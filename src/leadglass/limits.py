@@ -207,3 +207,29 @@ QIDO_RESULTS_MAX = 1_000
 
 EVENT_STREAMS_MAX = 64
 """Live pages open at once; one a tab."""
+
+# --- imaging ------------------------------------------------------------------------------------------
+
+PHANTOM_TEXT_BYTES_MAX = 4 << 20
+"""A phantom's TOML file. The hand that comes with Leadglass has 30 KB."""
+
+PHANTOM_BODIES_MAX = 10_000
+"""Bodies of a phantom, coats included; each costs every ray near it."""
+
+PHANTOM_POINTS_MAX = 1_000
+"""Points of one strand."""
+
+SCAN_BINS_MAX = 64
+"""Energy bins of a scan. Medipix3 has 8 counters; photon-counting detectors with 32 have been built."""
+
+SCAN_COUNTS_MAX = 1 << 34
+"""Counts of one scan: 8 bins, 2,000 views, 1,024 × 1,024 pixels."""
+
+SCAN_VIEWS_MAX = 1 << 20
+"""Views of one scan, helical ones included."""
+
+SCAN_TEXT_BYTES_MAX = 65_536
+"""One piece of text in a scan's file."""
+
+MAP_BYTES_MAX = 4 << 30
+"""One material map read back: 1,024³ voxels of 4 bytes."""

@@ -12,7 +12,7 @@ def test_once_ends_with_zero_and_everything_as_promised() -> None:
     told = run("demo", "--once", "--json")
     assert told.code == 0, told.out
     steps = {step["step"]: step for step in told.json["steps"]}
-    assert list(steps) == ["sent", "sealed", "held", "stranger", "moved", "web", "ledger", "unreadable"]
+    assert list(steps) == ["sent", "sealed", "colour", "held", "stranger", "moved", "web", "ledger", "unreadable"]
     assert told.json["as_promised"]
     assert steps["moved"]["identical"] == steps["moved"]["objects"] == 240
     assert steps["unreadable"]["found"] == []

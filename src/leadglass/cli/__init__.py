@@ -35,6 +35,8 @@ _VERBS: Final = {
     "inspect": ("inspect", "Judge files, folders, zip files and discs; needs no site."),
     "disarm": ("disarm", "Write harmless copies of objects, each proved to be the same picture."),
     "import": ("import_media", "Take in a file, folder, zip file or disc."),
+    "simulate": ("simulate", "Count the photons a colour CT scanner would count of a phantom."),
+    "recon": ("recon", "Make colour pictures of a scan: materials, images, a turntable, in DICOM."),
     "find": ("find", "Search studies, series and images."),
     "show": ("show", "Tell the life of a study, series or image."),
     "send": ("send", "Send a study to another node."),

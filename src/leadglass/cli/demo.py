@@ -58,6 +58,8 @@ def command(voice: Voice, once: bool, port_base: int | None, language: str) -> N
                     _tell(voice, texts, steps, morning.held)
                     if not once:  # the site of `--once` is gone when this is read
                         voice.say(told(texts, "console", {"url": url}))
+                        if morning.colour_study:
+                            voice.say(told(texts, "hand", {"url": f"{url}studies/{morning.colour_study}"}))
                         numbers = {"account": created.account, "password": created.one_time_password}
                         voice.say(told(texts, "password", numbers))
                     voice.say(told(texts, "failed" if not is_fine else "stop" if not once else "fine", {}))

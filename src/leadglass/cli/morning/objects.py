@@ -104,10 +104,13 @@ def _folder() -> Path:
 
 
 def _read(path: Path) -> Sample:
-    """Read a file as a modality would send it: under the UIDs of the data set, whatever its header says."""
-    data = path.read_bytes()
+    return sample_of(path.name, path.read_bytes())
+
+
+def sample_of(name: str, data: bytes) -> Sample:
+    """Take a file as a modality would send it: under the UIDs of the data set, whatever its header says."""
     reader = Part10Reader(keep=frozenset({SOP_CLASS, SOP_INSTANCE}))
     reader.feed(data)
     meta = reader.finish().meta
     sop_class, instance = (reader.values[tag].rstrip(b"\0 ").decode("ascii") for tag in (SOP_CLASS, SOP_INSTANCE))
-    return Sample(path.name, sop_class, instance, meta.transfer_syntax.uid, data[meta.dataset_offset :])
+    return Sample(name, sop_class, instance, meta.transfer_syntax.uid, data[meta.dataset_offset :])

@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from leadglass.wiring import Hub, Running
 
 ACTOR = "demo"
+COLOUR_PARTS = 100
+"""What the colour scanner's work is of the bar (`scanner.PARTS`)."""
 CT_PATIENT, CT_PATIENT_ID = "CompressedSamples^CT1", "1CT1"
-_READABLE = (b"CompressedSamples", b"Lestrade", b"CQ500-CT-310", b"1.3.6.1.4.1.5962.1", b"JANCT000")
+_READABLE = (b"CompressedSamples", b"Lestrade", b"CQ500-CT-310", b"1.3.6.1.4.1.5962.1", b"JANCT000", b"PHANTOM-HAND")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Parties:
     """Who takes part, enrolled."""
 
     modality: Enrolled
+    scanner: Enrolled
     archive: Enrolled
     hub: Node
 
@@ -75,11 +78,12 @@ class Morning:
         self._token = token
         self._samples = real_objects()
         self.held: list[HeldObject] = []
+        self.colour_study = ""
 
     @property
     def length(self) -> int:
-        """Give how many objects travel: all of them in, the CT series out twice."""
-        return len(self._samples) + 2 * CT_SERIES_LENGTH
+        """Give how long the bar is: all objects in, the CT series out twice, and the colour scanner's work."""
+        return len(self._samples) + 2 * CT_SERIES_LENGTH + COLOUR_PARTS
 
     def play(self, advance: Callable[[float], None]) -> Iterator[Step]:
         """Play it; `advance` is called for each object on its way."""
@@ -90,6 +94,7 @@ class Morning:
         steps: tuple[tuple[str, Callable[[], Step]], ...] = (
             ("sent", lambda: self._send(modality, samples, advance)),
             ("sealed", lambda: self._sealed(samples)),
+            ("colour", lambda: self._colour(parties, advance)),
             ("held", lambda: self._hostile(modality, samples[0])),
             ("stranger", lambda: self._stranger(parties, samples[0])),
             ("moved", lambda: self._move(parties, sent, advance)),
@@ -108,6 +113,7 @@ class Morning:
     def _enrol(self) -> Parties:
         approved = NodeState.APPROVED
         modality = Node("CT1", approved, permissions=frozenset({Permission.STORE}))
+        scanner = Node("COLOURCT1", approved, permissions=frozenset({Permission.STORE}))
         archive = Node(
             "ARCHIVE2", approved, "127.0.0.1", permissions=frozenset({Permission.QUERY, Permission.RETRIEVE})
         )
@@ -117,6 +123,7 @@ class Morning:
         hub = Node(config.dicom.ae_title, approved, "127.0.0.1", port)
         return Parties(
             enrol(self._hub, modality, self._folder / "ct1", ACTOR),
+            enrol(self._hub, scanner, self._folder / "colourct1", ACTOR),
             enrol(self._hub, archive, self._folder / "archive2", ACTOR),
             hub,
         )
@@ -144,6 +151,29 @@ class Morning:
             "objects_per_second": len(samples) / seconds,
         }
         return Step("sent", not refused, numbers, tuple(refused))
+
+    def _colour(self, parties: Parties, advance: Callable[[float], None]) -> Step:
+        """Count photons of a hand, make a study of the counts, send it, and have its turntable drawn."""
+        from leadglass.cli.morning.scanner import TURNTABLE, scan_hand  # what computes is loaded when it is needed
+
+        began = time.perf_counter()
+        made = scan_hand(advance)
+        seconds = time.perf_counter() - began
+        scanner = Modality(parties.scanner.node.name, parties.hub, self._sender(parties.scanner).connect)
+        refused = tuple(f"{one.name}: {status:04X}" for one, status in scanner.store(made.samples) if status != 0)
+        turning = next(one for one in made.samples if one.name == TURNTABLE)
+        drawn = self._viewer().frame(made.study_instance_uid, turning.sop_instance_uid, 2)
+        self.colour_study = made.study_instance_uid
+        numbers: dict[str, object] = {
+            "views": made.views,
+            "bins": made.bins,
+            "voxels": " × ".join(map(str, made.shape)),
+            "objects": len(made.samples),
+            "seconds": seconds,
+            **{f"{name}_mg_ml": most for name, most in made.most_mg_ml.items()},
+        }
+        is_right = not refused and drawn > 0 and made.most_mg_ml["gold"] > 20 and made.most_mg_ml["iodine"] > 3
+        return Step("colour", is_right, numbers, refused)
 
     def _sealed(self, samples: list[Sample]) -> Step:
         """Open every object from the disk, and compare it with what the modality holds."""
@@ -208,9 +238,7 @@ class Morning:
         return Step("moved", is_right, numbers)
 
     def _web(self, sent: dict[str, str], advance: Callable[[float], None]) -> Step:
-        port = self._running.web_port
-        assert port is not None
-        viewer = Viewer(port, self._hub.site.tls_files.authority, self._token)
+        viewer = self._viewer()
         studies = viewer.find_study(CT_PATIENT_ID)
         identical = objects = picture = 0
         for study in studies:
@@ -221,6 +249,11 @@ class Morning:
             advance(len(fetched))
         is_right = identical == objects >= CT_SERIES_LENGTH and picture > 0
         return Step("web", is_right, {"studies": len(studies), "objects": objects, "identical": identical})
+
+    def _viewer(self) -> Viewer:
+        port = self._running.web_port
+        assert port is not None
+        return Viewer(port, self._hub.site.tls_files.authority, self._token)
 
     def _ledger(self) -> Step:
         entries = self._hub.catalogue.verify_ledger()

@@ -14,7 +14,8 @@ from leadglass.dicom.part10 import SOP_INSTANCE, HeadReader
 from leadglass.errors import RemoteError
 
 _BASE = "/dicom-web"
-_STUDY = "0020000D"
+_STUDY, _SERIES = "0020000D", "0020000E"
+_JSON = "application/dicom+json"
 _WHOLE = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 
 
@@ -28,7 +29,7 @@ class Viewer:
 
     def find_study(self, patient_id: str) -> list[str]:
         """Search for the studies of a patient; gives their Study Instance UIDs."""
-        body, _ = self._get(f"/studies?PatientID={patient_id}", "application/dicom+json")
+        body, _ = self._get(f"/studies?PatientID={patient_id}", _JSON)
         return [str(match[_STUDY]["Value"][0]) for match in json.loads(body)]
 
     def fetch(self, study_instance_uid: str) -> dict[str, str]:
@@ -48,7 +49,19 @@ class Viewer:
 
     def picture(self, study_instance_uid: str) -> int:
         """Have the study's picture rendered; gives the length of the JPEG."""
-        body, kind = self._get(f"/studies/{study_instance_uid}/thumbnail", "image/jpeg")
+        return self._jpeg(f"/studies/{study_instance_uid}/thumbnail")
+
+    def frame(self, study_instance_uid: str, sop_instance_uid: str, number: int) -> int:
+        """Have one frame of an object rendered; gives the length of the JPEG."""
+        matches, _ = self._get(f"/studies/{study_instance_uid}/instances?SOPInstanceUID={sop_instance_uid}", _JSON)
+        series = [str(match[_SERIES]["Value"][0]) for match in json.loads(matches)]
+        if len(series) != 1:
+            raise RemoteError(f"DICOMweb finds {len(series)} objects of one SOP Instance UID.")
+        place = f"/studies/{study_instance_uid}/series/{series[0]}/instances/{sop_instance_uid}"
+        return self._jpeg(f"{place}/frames/{number}/rendered")
+
+    def _jpeg(self, path: str) -> int:
+        body, kind = self._get(path, "image/jpeg")
         if not kind.startswith("image/jpeg") or body[:2] != b"\xff\xd8":
             raise RemoteError("DICOMweb rendered something that is no picture.")
         return len(body)

@@ -20,6 +20,9 @@ _ENGLISH: Final[Words] = {
     "one and many frames; 10 transfer syntaxes",
     "sealed": "Sealed and opened again",
     "sealed.told": "{identical} of {objects} bit-identical, each under its own key",
+    "colour": "Colour CT of a hand",
+    "colour.told": "photons of {views} views counted in {bins} energies, {voxels} voxels of water, calcium, iodine and "
+    "gold, {objects} objects sent over mutual TLS: {seconds:.1f} s",
     "held": "Held",
     "held.told": "{held} objects",
     "stranger": "Refused at the door",
@@ -34,6 +37,7 @@ _ENGLISH: Final[Words] = {
     "unreadable.told": "{files} files; patient names, IDs and UIDs found in {found}",
     "none": "none",
     "console": "Console:   {url}",
+    "hand": "The hand:  {url}",
     "password": "Log in:    {account} / {password}   (one-time password)",
     "stop": "The browser does not know the site's certificate, made a moment ago: go on past its warning.\n"
     "Press Ctrl-C to stop; the site lies in a temporary folder and is removed then.",
@@ -54,6 +58,9 @@ _FRENCH: Final[Words] = {
     "radiothérapie, ECG, comptes rendus ; une ou plusieurs images ; 10 syntaxes de transfert",
     "sealed": "Scellé puis rouvert",
     "sealed.told": "{identical} sur {objects} identiques au bit près, chacun sous sa propre clé",
+    "colour": "Scanner couleur d'une main",
+    "colour.told": "photons de {views} vues comptés dans {bins} énergies, {voxels} voxels d'eau, de calcium, d'iode et "
+    "d'or, {objects} objets envoyés en TLS mutuel : {seconds:.1f} s",
     "held": "Retenu dans le sas",
     "held.told": "{held} objets",
     "stranger": "Refusé à la porte",
@@ -69,6 +76,7 @@ _FRENCH: Final[Words] = {
     "unreadable.told": "{files} fichiers ; noms, identifiants et UID de patients trouvés dans : {found}",
     "none": "aucun",
     "console": "Console :     {url}",
+    "hand": "La main :     {url}",
     "password": "Connexion :   {account} / {password}   (mot de passe à usage unique)",
     "stop": "Le navigateur ne connaît pas le certificat du site, créé à l'instant : passez outre l'avertissement.\n"
     "Ctrl-C pour arrêter ; le site est dans un dossier temporaire, supprimé à ce moment.",

@@ -1,0 +1,1 @@
+"""Photon counts become colour volumes: geometry, physics, reconstruction, materials, colour."""
