@@ -1,10 +1,22 @@
-"""How tests are named: the same in every process, whatever the bytes they are given."""
+"""How tests are named, the same in every process; and where they keep compiled loops."""
 
 from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
 SHORT_BYTES = 24
+IMAGING = Path(__file__).parents[1] / "src/leadglass/imaging"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep machine code by what it was made from: numba's own key is one file's, not that of what the file calls."""
+    sources = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(IMAGING.glob("*.py")))).hexdigest()
+    os.environ.setdefault("NUMBA_CACHE_DIR", f"{tempfile.gettempdir()}/leadglass-loops-{os.getuid()}-{sources[:16]}")
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
