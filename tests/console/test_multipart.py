@@ -63,3 +63,11 @@ def test_the_reader_holds_little() -> None:
 def test_media_types_are_split_from_their_parameters() -> None:
     kind, parameters = media_type('Multipart/Related; type="application/dicom;x"; boundary=abc')
     assert (kind, parameters) == ("multipart/related", {"type": "application/dicom;x", "boundary": "abc"})
+
+
+def test_a_location_stays_one_line() -> None:
+    """Whatever an address holds, it ends no header and begins none."""
+    head = part_head("b", "application/dicom", location="https://x/a\r\nSet-Cookie: y=1\u202e<", is_first=True)
+    assert head == (
+        b"--b\r\nContent-Type: application/dicom\r\nContent-Location: https://x/a%0D%0ASet-Cookie:%20y=1%E2%80%AE%3C\r\n\r\n"
+    )

@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 import click
 
 from leadglass.cli.signals import STOPPED
-from leadglass.cli.voice import Voice
+from leadglass.cli.voice import Voice, shown
 from leadglass.errors import LeadglassError, RemoteError, StorageError, UsageError
 
 FINE, FINDINGS, USAGE, COULD_NOT_TELL = 0, 1, 2, 3
@@ -94,6 +94,8 @@ class _Verbs(click.Group):
             if not _is_of_output(error):
                 self._own_fault(ctx, voice)
             _end_lost_output(ctx, error)
+        except click.UsageError as error:  # a shell puts the file names of a disc where words are expected
+            raise click.UsageError(shown(error.format_message()), error.ctx) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception:  # noqa: BLE001 -- our own bug; "1" would claim that something was found
@@ -107,7 +109,8 @@ class _Verbs(click.Group):
 
     @staticmethod
     def _own_fault(ctx: click.Context, voice: Voice) -> NoReturn:
-        traceback.print_exc()
+        for line in traceback.format_exc().splitlines():
+            voice.aside(line)
         voice.aside("This is a fault of Leadglass itself: please report it with the lines above.")
         ctx.exit(COULD_NOT_TELL)
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from leadglass.wiring import Hub
 
 _NEXT = (
-    "Next: `leadglass archive inspect` looks at everything archived with them; a running `leadglass serve` takes them\n\
-      up when it is restarted."
+    "Next: `leadglass archive inspect` looks at everything archived with them; a running `leadglass serve` takes them "
+    "up when it is restarted."
 )
 _OLD_DAYS = 90
 

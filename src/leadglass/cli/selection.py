@@ -51,13 +51,17 @@ def every_study(hub: Hub) -> Iterator[str]:
 
 
 def every_record(hub: Hub) -> Iterator[ObjectRecord]:
-    """Give every archived object, study by study; last those that belong to no study (palettes, protocols)."""
+    """Give every archived object, study by study; last those of no study (palettes, protocols), or under no UID.
+
+    What a sender wrote in the place of a study's UID may be a wildcard or a list: it is never searched for.
+    """
     from leadglass.archive.query import Query
 
     for study in every_study(hub):
-        yield from study_records(hub, study)
+        if _UID.fullmatch(study):
+            yield from _at(hub, "STUDY", STUDY_UID, study)
     for image in hub.archive.find(Query("IMAGE", {STUDY_UID: "", SOP_UID: ""})):
-        if not image[STUDY_UID]:
+        if not _UID.fullmatch(image[STUDY_UID]):
             yield hub.catalogue.instance(image[SOP_UID])
 
 

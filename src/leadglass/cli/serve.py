@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import logging
 import sys
+from types import TracebackType
 
 import click
 
 from leadglass.cli.place import opened
 from leadglass.cli.signals import until_stopped
-from leadglass.cli.voice import Voice, counted, verb
+from leadglass.cli.voice import Voice, counted, shown, verb
+
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+class LogLine(logging.Formatter):
+    """A record is one line, and the lines of a traceback are marked: nothing that came from outside looks like one."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Write the line."""
+        return shown(super().formatMessage(record))
+
+    def formatException(self, ei: _ExcInfo) -> str:
+        """Write the traceback."""
+        return "\n".join(f"  | {shown(line)}" for line in super().formatException(ei).splitlines())
 
 
 @verb("serve", example="leadglass serve --site /srv/leadglass")
@@ -18,7 +33,9 @@ def command(voice: Voice, site: str | None) -> None:
     """Run the site: DICOM, DICOMweb and the console. Ctrl-C or SIGTERM end it in order."""
     from leadglass.console.wired import console_of
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     with opened(site) as hub, until_stopped() as stopped:
         running = hub.start(console_of)
         try:

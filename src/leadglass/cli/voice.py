@@ -1,7 +1,7 @@
 """How the command line speaks: for a person in short lines and tables, for a program in one JSON object.
 
-Results go to standard output, everything else to standard error. Progress bars appear on a terminal only. Text
-that came from outside is shown without control characters.
+Results go to standard output, everything else to standard error. Progress bars appear on a terminal only. Whatever a
+line is made of, it stays one line, and nothing in it moves a terminal: objects, file names and peers wrote parts of it.
 """
 
 from __future__ import annotations
@@ -35,15 +35,16 @@ class Voice:
 
     def json(self, value: Json) -> None:
         """Print the result for a program, on one line."""
-        click.echo(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")))
+        text = json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+        click.echo(text if text.isprintable() else "".join(map(_json_character, text)))
 
     def say(self, text: str = "") -> None:
         """Print a line for a person."""
-        click.echo(text)
+        click.echo(shown(text))
 
     def aside(self, text: str) -> None:
         """Print a line that is not the result, to standard error."""
-        click.echo(text, err=True)
+        click.echo(shown(text), err=True)
 
     def table(
         self,
@@ -70,9 +71,11 @@ class Voice:
         if _narrowest(columns, lines) > console.width:
             self._records(columns, lines, title)
             return
-        table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+        table = Table(
+            box=SIMPLE_HEAD, title=None if title is None else Text(shown(title)), title_justify="left", pad_edge=False
+        )
         for column in columns:
-            table.add_column(column, overflow="fold")
+            table.add_column(Text(shown(column)), overflow="fold")
         for line in lines:
             table.add_row(*(Text(cell) for cell in line))
         console.print(table)
@@ -86,16 +89,16 @@ class Voice:
             self.say()
             for column, cell in zip(columns, line, strict=True):
                 if cell:
-                    self.say(f"{column:<{widest}}  {cell}")
+                    self.say(f"{shown(column):<{widest}}  {cell}")
 
     def error(self, error: LeadglassError) -> None:
         """Tell what went wrong and what to do next."""
         if self.is_json:
             self.json({"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}})
             return
-        self.aside(f"Error: {shown(error.message)}")
+        self.aside(f"Error: {error.message}")
         if error.hint:
-            self.aside(f"Next:  {shown(error.hint)}")
+            self.aside(f"Next:  {error.hint}")
 
     @contextmanager
     def progress(self, what: str, total: float | None = None) -> Iterator[Advance]:
@@ -106,9 +109,14 @@ class Voice:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(what, total=total)
+            task = progress.add_task(shown(what), total=total)
             yield lambda amount: progress.advance(task, amount)
 
 
@@ -124,9 +132,16 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def shown(value: object) -> str:
-    """Make a value fit for a terminal: control and direction characters become visible."""
+    """Make a value one line, fit for a terminal: white space is a space, control and direction characters are seen."""
     text = "" if value is None else str(value)
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _json_character(character: str) -> str:
+    """Write what a terminal obeys as JSON escapes it: the value stays what it is (RFC 8259 §7)."""
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def moment(at_us: int | None) -> str:

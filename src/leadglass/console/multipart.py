@@ -9,11 +9,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
 
 from leadglass.errors import LimitExceeded, PeerError
 from leadglass.limits import MULTIPART_HEADER_BYTES_MAX, MULTIPART_PARTS_MAX
 
 __all__ = ["MultipartReader", "PartBegins", "PartEnds", "Piece", "media_type", "new_boundary", "part_head", "parts_end"]
+
+_IN_ADDRESS: Final = ":/?#[]@!$&'()*+,;=%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +158,10 @@ def new_boundary() -> str:
 
 
 def part_head(boundary: str, content_type: str, *, location: str = "", is_first: bool = False) -> bytes:
-    """Write what stands before a part's body."""
+    """Write what stands before a part's body; a location is made to fit one line (RFC 3986 §2.1)."""
     lines = [f"--{boundary}", f"Content-Type: {content_type}"]
     if location:
-        lines.append(f"Content-Location: {location}")
+        lines.append(f"Content-Location: {quote(location, safe=_IN_ADDRESS)}")
     return ("" if is_first else "\r\n").encode() + "\r\n".join(lines).encode("ascii") + b"\r\n\r\n"
 
 

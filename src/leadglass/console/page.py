@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from leadglass.console.attributes import date_words, person_words
+from leadglass.console.harmless import segment, visible
 from leadglass.console.messages import Words, language_of, words
 from leadglass.console.numerals import moment_words, number_words, size_words
 from leadglass.console.services import SiteFacts
@@ -107,10 +108,12 @@ class Pages:
             loader=FunctionLoader(_template),
             autoescape=True,
             undefined=StrictUndefined,
+            finalize=visible,
             trim_blocks=True,
             lstrip_blocks=True,
         )
         environment.filters["person"] = person_words
+        environment.filters["segment"] = segment
         return cls(site, environment)
 
     def words(self, request: Request) -> Words:

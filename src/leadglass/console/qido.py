@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from leadglass.console.attributes import Json, json_attributes, tag_named
 from leadglass.console.door import Door, allowed, path_uids
+from leadglass.console.harmless import segment
 from leadglass.console.media import wishes
 from leadglass.console.searches import Level, Page, search
 from leadglass.errors import PeerError
@@ -129,9 +130,9 @@ def _whole(name: str, value: str) -> int:
 
 def _row(attributes: Mapping[int, str], wish: _Wish, level: Level, base: str) -> dict[str, Json]:
     kept = {tag: text for tag, text in attributes.items() if wish.everything or tag in wish.included}
-    url = f"{base}/studies/{attributes.get(_STUDY, '')}"
+    url = f"{base}/studies/{segment(attributes.get(_STUDY, ''))}"
     if level is not Level.STUDY:
-        url += f"/series/{attributes.get(_SERIES, '')}"
+        url += f"/series/{segment(attributes.get(_SERIES, ''))}"
     if level is Level.IMAGE:
-        url += f"/instances/{attributes.get(_INSTANCE, '')}"
+        url += f"/instances/{segment(attributes.get(_INSTANCE, ''))}"
     return json_attributes({**kept, _RETRIEVE_URL: url, _AVAILABILITY: "ONLINE"})

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from leadglass.console.attributes import Json
 from leadglass.console.door import Door, allowed, path_uids
+from leadglass.console.harmless import segment
 from leadglass.console.multipart import MultipartReader, PartBegins, PartEnds, Piece, media_type
 from leadglass.console.services import Arriving
 from leadglass.errors import LeadglassError, PeerError, StorageFull
@@ -175,8 +176,8 @@ class Storing:
         match outcome:
             case Archived(object_id=object_id):
                 record = await run_in_threadpool(self._door.services.catalogue.object, object_id)
-                where = f"studies/{record.study_instance_uid}/series/{record.series_instance_uid}"
-                url = f"{where}/instances/{record.sop_instance_uid}"
+                where = f"studies/{segment(record.study_instance_uid)}/series/{segment(record.series_instance_uid)}"
+                url = f"{where}/instances/{segment(record.sop_instance_uid)}"
                 result.stored.append((record.sop_class_uid, record.sop_instance_uid, url))
             case Held(object_id=object_id):
                 record = await run_in_threadpool(self._door.services.catalogue.object, object_id)

@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from leadglass.console.attributes import json_attributes
 from leadglass.console.door import Door, allowed, path_uids
+from leadglass.console.harmless import parameter, segment
 from leadglass.console.media import FRAME_TYPES, OCTETS, Wish, wishes
 from leadglass.console.multipart import new_boundary, part_head, parts_end
 from leadglass.console.searches import Level, records
@@ -40,7 +41,7 @@ class Retrieving:
         self._door.retrieved(session, found[0], len(found))
         if wish.kind == _DICOM and not wish.is_multipart and len(found) == 1:
             chunks, syntax = self._object(found[0], wish)
-            return StreamingResponse(chunks, media_type=f"{_DICOM}; transfer-syntax={syntax}")
+            return StreamingResponse(chunks, media_type=f"{_DICOM}; transfer-syntax={parameter(syntax)}")
         return _multipart(_DICOM, self._object_parts(request, found, wish))
 
     def metadata(self, request: Request) -> Response:
@@ -71,7 +72,7 @@ class Retrieving:
                 and wish.takes(stored)
                 and wish.syntax in ("", "*", record.transfer_syntax_uid)
             ):
-                kind = f"{stored}; transfer-syntax={record.transfer_syntax_uid}"
+                kind = f"{stored}; transfer-syntax={parameter(record.transfer_syntax_uid)}"
                 return _multipart(stored, ((kind, "", [decoder.code_stream(opened, n)]) for n in numbers))
             if wish.takes(OCTETS) and wish.syntax in ("", "*", EXPLICIT_LITTLE.uid):
                 kind = f"{OCTETS}; transfer-syntax={EXPLICIT_LITTLE.uid}"
@@ -147,7 +148,7 @@ class Retrieving:
         base = self._door.base(request)
         for record in found:
             chunks, syntax = self._object(record, wish)
-            yield f"{_DICOM}; transfer-syntax={syntax}", _instance_url(base, record), chunks
+            yield f"{_DICOM}; transfer-syntax={parameter(syntax)}", _instance_url(base, record), chunks
 
     def _metadata(self, request: Request, found: Sequence[ObjectRecord]) -> Iterator[bytes]:
         base = self._door.base(request)
@@ -163,8 +164,8 @@ class Retrieving:
 
 def _instance_url(base: str, record: ObjectRecord) -> str:
     return (
-        f"{base}/studies/{record.study_instance_uid}/series/{record.series_instance_uid}"
-        f"/instances/{record.sop_instance_uid}"
+        f"{base}/studies/{segment(record.study_instance_uid)}/series/{segment(record.series_instance_uid)}"
+        f"/instances/{segment(record.sop_instance_uid)}"
     )
 
 

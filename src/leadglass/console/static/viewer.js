@@ -15,7 +15,7 @@ let inverted = false;
 let wanted = 0;
 
 function address(frame) {
-  return `/studies/${model.study}/instances/${frame[0]}/frames/${frame[1]}/pixels`;
+  return `/studies/${encodeURIComponent(model.study)}/instances/${encodeURIComponent(frame[0])}/frames/${frame[1]}/pixels`;
 }
 
 async function load(index) {
