@@ -14,7 +14,7 @@ from leadglass.edge.sandbox import Sandbox
 from leadglass.errors import PeerError
 from leadglass.finding import Assessed, Finding, Inspection, NotAssessed, Severity
 from leadglass.journeys.identity import Claim
-from leadglass.journeys.inspect import InProcess, Judged, joined, judge, with_members
+from leadglass.journeys.inspect import InProcess, Judged, joined, judge, told_of_archive, with_members
 from leadglass.journeys.ports import ObjectState
 from leadglass.journeys.receive import KEEP, Held
 from leadglass.malware import anatomy
@@ -194,3 +194,17 @@ def test_an_archive_is_as_bad_as_its_worst_member() -> None:
     assert with_members(Assessed(), [odd, unknown]).findings[0].severity is Severity.MEDIUM
     assert isinstance(with_members(Assessed(), [clean, unknown]), NotAssessed)
     assert with_members(NotAssessed("Why."), [unknown]) == NotAssessed("Why.")
+
+
+def test_a_viewer_beside_a_dicomdir_is_told_of_itself_alone() -> None:
+    """A patient's disc in a zip file is no alarm; anything more, or no DICOMDIR, and each member counts."""
+    program = Finding("LG-FIL-001", "program_file", Severity.MEDIUM, "The file is a program or a script.")
+    viewer = Judged("a.zip!VIEWER/V.EXE", "", Assessed((program,)))
+    directory, image = Judged("a.zip!DICOMDIR", "", Assessed()), Judged("a.zip!IM1", "", Assessed())
+    odd, bad = Judged("a.zip!IM2", "", Assessed((ODD,))), Judged("a.zip!X", "", Assessed((program, BAD)))
+    assert told_of_archive([directory, image, viewer]) == []
+    assert Verdict.SUSPICIOUS in told_of_archive([image, viewer])
+    assert Verdict.SUSPICIOUS in told_of_archive([replace(directory, inspection=Assessed((ODD,))), image, viewer])
+    assert told_of_archive([directory, viewer, odd]) == [Verdict.CLEAN, Verdict.SUSPICIOUS, Verdict.SUSPICIOUS]
+    assert Verdict.MALICIOUS in told_of_archive([directory, viewer, bad])
+    assert Verdict.NOT_ASSESSED in told_of_archive([directory, viewer, replace(image, inspection=NotAssessed("Why."))])

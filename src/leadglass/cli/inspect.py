@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from leadglass.edge.media_every import Found, Unread
     from leadglass.edge.sandbox import Sandbox
     from leadglass.journeys.inspect import Judged
-    from leadglass.malware.verdict import Verdict
 
 _QUIET_SECONDS = 2.0
 _AHEAD = 4
@@ -96,7 +95,7 @@ def _judged(desk: _Desk, files: Iterable[Found | Unread], jobs: int, stop: Stop,
     from leadglass.edge.media_sort import Reason
 
     passed_over = (Reason.LINK, Reason.NOT_A_FILE)
-    members: dict[str, list[Verdict]] = {}
+    members: dict[str, list[Judged]] = {}
     waiting: deque[tuple[Found | Unread, Future[Judged]]] = deque()
     with ThreadPoolExecutor(jobs, "inspect") as threads:
         for file in files:
@@ -126,16 +125,17 @@ def _one(desk: _Desk, file: Found | Unread) -> Judged:
     )
 
 
-def _placed(file: Found | Unread, future: Future[Judged], members: dict[str, list[Verdict]]) -> Judged:
+def _placed(file: Found | Unread, future: Future[Judged], members: dict[str, list[Judged]]) -> Judged:
     """Wait for a verdict; remember it for the archive the file is in, or add those of the files that are in it."""
     from leadglass.edge.media_every import Found
-    from leadglass.journeys.inspect import with_members
+    from leadglass.journeys.inspect import told_of_archive, with_members
 
     judged = future.result()
     if file.archive:
-        members.setdefault(file.archive, []).append(judged.verdict)
+        members.setdefault(file.archive, []).append(judged)
     elif isinstance(file, Found) and file.is_archive:
-        judged = replace(judged, inspection=with_members(judged.inspection, members.pop(file.path, [])))
+        told = told_of_archive(members.pop(file.path, []))
+        judged = replace(judged, inspection=with_members(judged.inspection, told))
     return judged
 
 

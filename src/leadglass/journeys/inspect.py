@@ -20,6 +20,9 @@ from leadglass.journeys.inspection_ports import Candidate, Inspectors, Scan, Und
 from leadglass.malware.anatomy import FileInspector, Inspector
 from leadglass.malware.verdict import Verdict, verdict_of
 
+_DIRECTORY_NAME = "DICOMDIR"
+_PROGRAM = "LG-FIL-001"
+
 
 @dataclass(frozen=True, slots=True)
 class InProcess:
@@ -251,6 +254,30 @@ def joined(inspection: Inspection, others: Iterable[Inspection]) -> Inspection:
 def with_findings(inspection: Inspection, known: Iterable[Finding]) -> Inspection:
     """Put what is known otherwise before what was found."""
     return replace(inspection, findings=(*known, *inspection.findings))
+
+
+def told_of_archive(members: Sequence[Judged]) -> list[Verdict]:
+    """Give the verdicts of members that say something of their archive.
+
+    A viewer beside a DICOMDIR is what patients' discs hold: it is told of itself, and not of an archive in which
+    nothing else was found.
+    """
+    verdicts = [one.verdict for one in members]
+    is_disc = any(one.verdict is Verdict.CLEAN and _last_name(one.path) == _DIRECTORY_NAME for one in members)
+    if not is_disc or not all(one.verdict is Verdict.CLEAN or _is_viewer(one) for one in members):
+        return verdicts
+    return []
+
+
+def _last_name(path: str) -> str:
+    return path.rpartition("!")[2].rpartition("/")[2].upper()
+
+
+def _is_viewer(judged: Judged) -> bool:
+    """Tell whether nothing is wrong with a file but that it is a program, and called one."""
+    if judged.verdict is not Verdict.SUSPICIOUS:
+        return False
+    return {f.id for f in judged.findings if f.severity >= Severity.MEDIUM} == {_PROGRAM}
 
 
 def with_members(inspection: Inspection, verdicts: Sequence[Verdict]) -> Inspection:
