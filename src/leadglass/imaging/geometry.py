@@ -41,7 +41,9 @@ class Panel:
 
     def u_mm(self) -> Floats:
         """Give the position of each column's centre along u, shape (columns,)."""
-        return (np.arange(self.columns, dtype=np.float64) - (self.columns - 1) / 2) * self.column_pitch_mm + self.column_offset_mm
+        return (
+            np.arange(self.columns, dtype=np.float64) - (self.columns - 1) / 2
+        ) * self.column_pitch_mm + self.column_offset_mm
 
     def v_mm(self) -> Floats:
         """Give the position of each row's centre along v, shape (rows,)."""
