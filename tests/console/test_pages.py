@@ -10,10 +10,12 @@ from dataclasses import replace
 import pydicom
 import pytest
 from starlette.testclient import TestClient
+from tests.imaging.test_to_dicom import ACQUISITION, COLOURS, EXAMINATION, VOLUME
 
 from leadglass.audit import AuditEvent, AuditKind
 from leadglass.console.messages import words
 from leadglass.gateway.node import NodeState, Permission
+from leadglass.imaging.to_dicom_study import Wanted, study
 from leadglass.journeys.ports import ObjectState
 from leadglass.malware.rebuild.changes import Act, Change, change_findings
 
@@ -157,3 +159,21 @@ def test_static_files_are_ours_only(client: TestClient) -> None:
     assert client.get("/static/app.css").status_code == 200
     for name in ("..%2fapp.py", "app.py", "%2e%2e%2fapp.py", "mark.svg%00"):
         assert client.get(f"/static/{name}").status_code == 404
+
+
+def test_captures_in_colour_are_played_on_the_studys_page(ada: TestClient, house: PaperHouse) -> None:
+    """Frames come through the rendered path; a study without captures has no player."""
+    wanted = Wanted((70.0,), frames=4, frame_px=(48, 64))
+    for made in study(VOLUME, COLOURS, EXAMINATION, ACQUISITION, wanted):
+        house.add(made.content)
+    text = ada.get(f"/studies/{EXAMINATION.uid}").text
+    assert text.count('<figure class="player"') == 2
+    assert text.index("Turntable") < text.index("Colour, ")
+    picture = re.search(r'<img src="(/dicom-web/[^"]*/frames/)1/rendered"', text)
+    assert picture is not None
+    for number in (1, 4):
+        answer = ada.get(f"{picture[1]}{number}/rendered", headers={"Accept": "image/*"})
+        assert answer.status_code == 200 and answer.headers["content-type"].startswith("image/")
+    assert ada.get(f"{picture[1]}5/rendered", headers={"Accept": "image/*"}).status_code >= 400
+    other = next(r for r in house.records.values() if r.attributes[0x00080060] == "MR")
+    assert "player" not in ada.get(f"/studies/{other.study_instance_uid}").text

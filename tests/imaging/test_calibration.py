@@ -119,7 +119,7 @@ def test_a_scan_of_a_known_phantom_corrects_wrong_thresholds() -> None:
     water, iodine = MATERIALS["water"], MATERIALS["iodine"]
     phantom = Phantom("known", (Body(cylinder, water), Body(rod, water, iodine, 10.0, priority=1)))
     tube, thresholds = Tube(120.0, 0.05), (25.0, 40.0, 60.0)
-    scan = simulate(phantom, geometry, tube, Sensor(noise_kev=1.9), thresholds, seed=3, supersample=1)
+    scan = simulate(phantom, geometry, tube, Sensor(noise_kev=1.9), thresholds, seed=3)
     wrong = scan_model(replace(scan, thresholds_kev=(27.0, 42.0, 62.0)), ("water", "iodine"))
     bent = bend_to_scan(wrong, scan, phantom, rays=2000)
     assert bent.misfit_before > 2 * bent.misfit_after

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -34,6 +34,7 @@ def test_a_mixture_that_fits_its_voxel_comes_back(share: list[float]) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(-0.3, 0.6), min_size=4, max_size=4))
+@example([0.44, 0.36, 0.32, 0.29])  # one and a half voxels of water
 def test_it_is_the_constrained_minimum(bins: list[float]) -> None:
     """No feasible mixture is better than the one given: checked against a general solver."""
     wanted = np.array(bins)

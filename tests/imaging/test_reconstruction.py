@@ -32,7 +32,7 @@ def inside(volume: MaterialVolume, name: str, at: tuple[float, float]) -> float:
     return float(volume[name][near][:, 2:-2].mean())
 
 
-@pytest.mark.parametrize("method", [Method.FBP, Method.ITERATIVE])
+@pytest.mark.parametrize("method", list(Method))
 def test_rods_hold_what_was_put_in(method: Method) -> None:
     volume = reconstruct(scanned(), Recipe(BASIS, method, GRID, rounds=6, smoothing=0.3))
     assert inside(volume, "iodine", IODINE_AT) == pytest.approx(IODINE_MG_ML, rel=0.06)

@@ -37,6 +37,8 @@ _VERBS: Final = {
     "import": ("import_media", "Take in a file, folder, zip file or disc."),
     "simulate": ("simulate", "Count the photons a colour CT scanner would count of a phantom."),
     "recon": ("recon", "Make colour pictures of a scan: materials, images, a turntable, in DICOM."),
+    "quality": ("quality", "Judge a scan's counts, or how true material maps are."),
+    "view": ("view", "Tell where a study is looked at in the console."),
     "find": ("find", "Search studies, series and images."),
     "show": ("show", "Tell the life of a study, series or image."),
     "send": ("send", "Send a study to another node."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["TILES", "tile_of"]
+__all__ = ["TILES", "is_in_colour", "tile_of"]
 
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 TILES: Final = {
@@ -40,6 +40,15 @@ def tile_of(sop_classes: Iterable[str]) -> str:
     """Give the tile of a series, empty where one of its objects may have a picture."""
     tiles = [_tile(sop_class) for sop_class in sop_classes]
     return "" if not tiles or "" in tiles else tiles[0] if len(set(tiles)) == 1 else "other"
+
+
+_CAPTURES: Final = frozenset({f"{_STORAGE}7", f"{_STORAGE}7.4"})
+
+
+def is_in_colour(sop_classes: Iterable[str]) -> bool:
+    """Tell whether a series is made of secondary captures, of one frame or of many in true colour."""
+    found = set(sop_classes)
+    return bool(found) and found <= _CAPTURES
 
 
 def _tile(sop_class: str) -> str:

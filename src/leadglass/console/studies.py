@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from leadglass.console.door import Door
 from leadglass.console.page import Pages, page_session
-from leadglass.console.pictures import tile_of
+from leadglass.console.pictures import is_in_colour, tile_of
 from leadglass.console.searches import Level, records
 from leadglass.dicom.values import UID
 from leadglass.errors import NotFound, PeerError
@@ -70,6 +70,8 @@ class SeriesView:
     instances: tuple[tuple[str, int], ...]
     tile: str = ""
     """What stands where objects without a picture would have one (`pictures.py`); empty for pictures."""
+    is_in_colour: bool = False
+    """Whether all of it are captures in colour, which the study's page plays."""
 
     @property
     def pictures(self) -> int:
@@ -105,6 +107,7 @@ def series_of(found: Sequence[ObjectRecord]) -> list[SeriesView]:
                 text.get(_SERIES_TEXT, ""),
                 instances,
                 tile_of(record.sop_class_uid for record in members),
+                is_in_colour(record.sop_class_uid for record in members),
             )
         )
     return sorted(out, key=lambda s: (int(s.number) if s.number.strip().lstrip("-").isdecimal() else 0, s.uid))
@@ -162,6 +165,11 @@ class StudyPages:
             "text": {name: first.attributes.get(tag, "") for name, tag in _TEXTS.items()},
             "series": series,
             "has_pictures": any(not one.tile for one in series),
+            "played": [
+                (one, json.dumps({"study": uid, "series": one.uid, "instances": one.instances}))
+                for one in sorted(series, key=lambda one: len(one.instances))  # what turns, then slices
+                if one.is_in_colour and one.pictures > 1
+            ],
             "held": [*held, *conflicts],
             "copies": [r for r in found if any(f.cls == DISARMED_CLASS for f in r.findings)][:_COPIES_SHOWN_MAX],
             "steps": self._life_line(found, len(held), len(conflicts), findings),

@@ -127,6 +127,9 @@ def grey(obj: StoredObject, number: int) -> Grey:
         window = _whole_range(values, form, head, slope, intercept)
     inverted = form.photometric == "MONOCHROME1" or head.get("PresentationLUTShape") == "INVERSE"
     unit = str(transform.get("RescaleType", "") or "")
+    if unit in ("", "US"):  # unspecified: what a real world value is mapped to has a unit (PS3.3 C.7.6.16.2.11)
+        codes = _group(obj, number, "RealWorldValueMappingSequence").get("MeasurementUnitsCodeSequence")
+        unit = str(codes[0].get("CodeValue", "") or "") if codes else unit
     if not unit and head.get("Modality") == "CT":
         unit = "HU"
     return Grey(values, slope, intercept, window, inverted, unit[:16])

@@ -27,6 +27,9 @@ from leadglass.imaging.spectrum import energy_axis, tube_spectrum
 from leadglass.imaging.thickness import line_integrals
 from leadglass.imaging.volume import Voxels
 
+STEEPEST = 0.1
+"""Change of optical depth from pixel to pixel above which a ray is no witness: a pixel's mean is off by a 24th of its
+square."""
 CLEAR_OF_NOISE = 8.0
 """Area densities may be searched at least this many standard deviations around zero."""
 
@@ -150,16 +153,21 @@ def bend_spectra(
 def bend_to_scan(model: SpectralModel, scan: Scan, phantom: Phantom, *, rays: int = 20_000, terms: int = 2) -> Bend:
     """Correct a model from the scan of a phantom that is exactly known: its shapes, densities and substances.
 
-    Rays are drawn evenly from all that meet the phantom; pixels marked bad are left out. Dead time and pile-up are
-    taken out of the scan first. Raises UsageError where too few rays meet it.
+    Rays are drawn evenly from those that meet the phantom away from its edges (a pixel that an edge crosses counts
+    less than its mean thickness says); pixels marked bad are left out. Dead time and pile-up are taken out of the scan
+    first. Raises UsageError where too few rays meet it.
     """
-    exact = line_integrals(phantom, scan.geometry)
+    exact = line_integrals(phantom, scan.geometry, 2)
     meets = (exact.sum(axis=-1) > 0.05) & ~scan.bad[None]
+    known = np.stack([mass_attenuation_cm2_g(one, model.energies_kev) for one in pieces(phantom).substances])
+    depth = exact @ (known @ model.effective.mean(axis=0))
+    steep = np.abs(np.diff(depth, axis=1)) > STEEPEST
+    meets[:, 1:] &= ~steep
+    meets[:, :-1] &= ~steep
     found = np.flatnonzero(meets)
     if found.size <= terms:
         raise UsageError("Hardly a ray meets the phantom.", hint="Is it the phantom that was scanned?")
     view, column, row = np.unravel_index(found[:: max(1, found.size // rays)], meets.shape)
-    known = np.stack([mass_attenuation_cm2_g(one, model.energies_kev) for one in pieces(phantom).substances])
     counts, flat = scan.counts[:, view, column, row].T, scan.flat[:, column, row].T
     return bend_spectra(
         model, exact[view, column, row].astype(np.float64), counts.astype(np.float64), flat.astype(np.float64),

@@ -109,7 +109,8 @@ def _iterated(
     """Carry back projected volumes on, in a grid that is as high as the rays reach, and give the part asked for."""
     higher, (below, above) = _as_high_as_rays(grid, scan.geometry)
     part = slice(below, below + grid.shape[2])
-    start = np.pad(np.maximum(volumes, 0), ((0, 0), (0, 0), (0, 0), (below, above)), mode="edge")
+    # Empty slices, not repeated ones: from too much matter, where no count is expected, one step finds no way back.
+    start = np.pad(np.maximum(volumes, 0), ((0, 0), (0, 0), (0, 0), (below, above)))
     plan, penalty = Plan(rounds=recipe.rounds or 8), _penalty(model, recipe)
     if recipe.method is Method.ITERATIVE:
         weights = _weights(scan, model, lines, report)
@@ -127,6 +128,8 @@ def _iterated(
             scan.counts, scan.flat, model, higher, scan.geometry, Projector(forward, back), bad=scan.bad, start=start,
             plan=plan, penalty=penalty, report=_stage(report, "one step"),
         )  # fmt: skip
+    if not np.isfinite(made).all():
+        raise UsageError("The iteration did not settle.", hint="Ask for --method fbp, or more --smoothing.")
     return np.ascontiguousarray(made[..., part])
 
 
