@@ -34,7 +34,7 @@ def inside(volume: MaterialVolume, name: str, at: tuple[float, float]) -> float:
 
 @pytest.mark.parametrize("method", list(Method))
 def test_rods_hold_what_was_put_in(method: Method) -> None:
-    volume = reconstruct(scanned(), Recipe(BASIS, method, GRID, rounds=6, smoothing=0.3))
+    volume = reconstruct(scanned(), Recipe(BASIS, method, GRID, rounds=6))
     assert inside(volume, "iodine", IODINE_AT) == pytest.approx(IODINE_MG_ML, rel=0.06)
     assert inside(volume, "calcium", CALCIUM_AT) == pytest.approx(CALCIUM_MG_ML, rel=0.06)
     assert inside(volume, "water", (0, -8)) == pytest.approx(1000, rel=0.03)

@@ -334,7 +334,8 @@ def score_rays(
     """Set the log-likelihood's derivative by each area density, `slope` [material, ray], where rays stand at `paths`.
 
     Ray r has flat field column (first + r) % pixels. Unless `information` has no rays, it is set to the Fisher
-    information's lower triangle, [material * (material + 1) / 2, ray], row by row.
+    information's lower triangle, [material * (material + 1) / 2, ray], row by row; of bins that counted more than was
+    expected it is that of the count, so that a step from too much matter, where nothing is expected, stays bounded.
     """  # fmt: skip
     rays, pixels, basis, bins = paths.shape[1], flat.shape[1], paths.shape[0], counts.shape[0]
     for chunk in prange((rays + TASK - 1) // TASK):
@@ -354,10 +355,17 @@ def score_rays(
                     at[m, lane] = paths[m, ray]
             _predict(at, attenuation, rows, depth, whole, y)
             _score(n, f, y, gradient, fisher)
-            place = 0
             for m in range(basis):
                 for lane in range(filled):
                     slope[m, begin + lane] = gradient[m, lane]
+            if information.shape[1] > 0:
+                for b in range(bins):
+                    for lane in range(LANES):
+                        expected = max(y[b * (1 + basis), lane], np.float32(1e-30))
+                        f[b, lane] = max(f[b, lane], n[b, lane] / expected)
+                _score(n, f, y, gradient, fisher)
+            place = 0
+            for m in range(basis):
                 for k in range(m + 1):
                     if information.shape[1] > 0:
                         for lane in range(filled):

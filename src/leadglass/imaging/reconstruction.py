@@ -2,8 +2,8 @@
 
 counts → dead time and pile-up taken out → area densities of each ray by maximum likelihood (`decomposition`) → line
 integrals in mg/mL·mm, bad pixels continued, rings taken out → one volume a material by filtered back projection
-(`fbp`), iteratively with all materials together (`iterative`), or in one step from the counts themselves (`onestep`);
-the latter two begin at the filtered back projection.
+(`fbp`), and from there iteratively with all materials together (`iterative`), or to the volumes that make the counts
+themselves most likely (`onestep`).
 
 Counts are decomposed a block of views at a time; beside the scan memory holds the rays' area densities (as large as the
 counts of as many bins) and the volumes. Scatter is not corrected.
@@ -44,6 +44,8 @@ Look = Callable[[Mapping[str, Voxels], Grid], None]
 """Called with the maps made so far, to show them; they must not be changed."""
 
 BASIS = ("water", "calcium", "iodine", "gold")
+ROUNDS = 8
+PENALTY = 0.3
 BYTES_MAX = 16 << 30
 """What a reconstruction may hold in memory; more is a mistake in --size more often than a wish."""
 
@@ -91,10 +93,7 @@ def reconstruct(
     grid = recipe.grid or fitting_grid(scan)
     _check_size(scan, model, grid, recipe.method)
     scan = without_pile_up(without_dead_time(scan))
-    lines = _lines(scan, model, recipe, report)
-    volumes = np.stack(list(_back_projected(lines, scan.geometry, grid, model, recipe, report, look)))
-    if recipe.method is not Method.FBP:
-        volumes = _iterated(scan, model, grid, recipe, lines, volumes, report, look)
+    volumes = _from_lines(scan, model, grid, recipe, report, look)
     maps = dict(zip(model.materials, volumes, strict=True))
     if look is not None:
         look(maps, grid)
@@ -102,41 +101,59 @@ def reconstruct(
     return MaterialVolume(maps, grid, scan.frame_of_reference_uid, made_by)
 
 
-def _iterated(
-    scan: Scan, model: SpectralModel, grid: Grid, recipe: Recipe, lines: Array, volumes: Array,
-    report: Stages | None, look: Look | None,
-) -> Array:  # fmt: skip
-    """Carry back projected volumes on, in a grid that is as high as the rays reach, and give the part asked for."""
-    higher, (below, above) = _as_high_as_rays(grid, scan.geometry)
-    part = slice(below, below + grid.shape[2])
-    # Empty slices, not repeated ones: from too much matter, where no count is expected, one step finds no way back.
-    start = np.pad(np.maximum(volumes, 0), ((0, 0), (0, 0), (0, 0), (below, above)))
-    plan, penalty = Plan(rounds=recipe.rounds or 8), _penalty(model, recipe)
-    if recipe.method is Method.ITERATIVE:
-        weights = _weights(scan, model, lines, report)
+def _from_lines(
+    scan: Scan, model: SpectralModel, grid: Grid, recipe: Recipe, report: Stages | None, look: Look | None
+) -> Array:
+    """Decompose rays, back project, and carry on iteratively where that is wanted."""
+    lines = _lines(scan, model, recipe, report)
+    volumes = np.stack(list(_back_projected(lines, scan.geometry, grid, model, recipe, report, look)))
+    if recipe.method is Method.FBP:
+        return volumes
+    if recipe.method is Method.ONE_STEP:
+        del lines
+        return _from_counts(scan, model, grid, recipe, volumes, report)
+    higher, part, added = _as_high_as_rays(grid, scan.geometry)
+    weights = _weights(scan, model, lines, report)
 
-        def show(now: Array) -> None:
-            if look is not None:
-                look(dict(zip(model.materials, now[..., part], strict=True)), grid)
+    def show(now: Array) -> None:
+        if look is not None:
+            look(dict(zip(model.materials, now[..., part], strict=True)), grid)
 
-        made = least_squares(
-            lines, higher, scan.geometry, weights=weights, variation=penalty, start=start, plan=plan,
-            report=_stage(report, "iterating"), look=show,
-        )  # fmt: skip
-    else:
-        made = one_step(
-            scan.counts, scan.flat, model, higher, scan.geometry, Projector(forward, back), bad=scan.bad, start=start,
-            plan=plan, penalty=penalty, report=_stage(report, "one step"),
-        )  # fmt: skip
-    if not np.isfinite(made).all():
+    made = least_squares(
+        lines, higher, scan.geometry, weights=weights, variation=_penalty(volumes, recipe),
+        start=np.pad(np.maximum(volumes, 0), ((0, 0), (0, 0), (0, 0), added), mode="edge"),
+        plan=Plan(rounds=recipe.rounds or ROUNDS), report=_stage(report, "iterating"), look=show,
+    )  # fmt: skip
+    return _settled(made[..., part])
+
+
+def _from_counts(
+    scan: Scan, model: SpectralModel, grid: Grid, recipe: Recipe, start: Array, report: Stages | None
+) -> Array:
+    """Carry volumes on to those that make the counts most likely.
+
+    They may be negative, as those they begin with: cutting noise off at zero adds matter, and from too much of it,
+    where no count is expected any more, this way does not lead back.
+    """
+    higher, part, added = _as_high_as_rays(grid, scan.geometry)
+    made = one_step(
+        scan.counts, scan.flat, model, higher, scan.geometry, Projector(forward, back), bad=scan.bad,
+        start=np.pad(start, ((0, 0), (0, 0), (0, 0), added), mode="edge"), non_negative=False,
+        plan=Plan(rounds=recipe.rounds or ROUNDS), penalty=_penalty(start, recipe), report=_stage(report, "one step"),
+    )  # fmt: skip
+    return _settled(made[..., part])
+
+
+def _settled(volumes: Array) -> Array:
+    if not np.isfinite(volumes).all():
         raise UsageError("The iteration did not settle.", hint="Ask for --method fbp, or more --smoothing.")
-    return np.ascontiguousarray(made[..., part])
+    return np.ascontiguousarray(volumes)
 
 
-def _as_high_as_rays(grid: Grid, geometry: Geometry) -> tuple[Grid, tuple[int, int]]:
+def _as_high_as_rays(grid: Grid, geometry: Geometry) -> tuple[Grid, slice, tuple[int, int]]:
     """Add slices so that no ray leaves through the grid's ends: what it met outside would be looked for inside.
 
-    Gives the grid and how many slices were added below and above.
+    Gives the grid, where the old one lies in it, and how many slices were added below and above.
     """
     around = [np.abs(grid.centres_mm(axis)[[0, -1]]).max() + grid.voxel_mm[axis] / 2 for axis in (0, 1)]
     far = 1.0 if geometry.beam is Beam.PARALLEL else 1 + float(np.hypot(*around)) / geometry.source_axis_mm
@@ -147,7 +164,7 @@ def _as_high_as_rays(grid: Grid, geometry: Geometry) -> tuple[Grid, tuple[int, i
     above = max(0, int(np.ceil((edges[1] + geometry.z_mm.max() - highest) / grid.voxel_mm[2])))
     x, y, z = grid.shape
     middle = (*grid.centre_mm[:2], grid.centre_mm[2] + (above - below) * grid.voxel_mm[2] / 2)
-    return Grid((x, y, z + below + above), grid.voxel_mm, middle), (below, above)
+    return Grid((x, y, z + below + above), grid.voxel_mm, middle), slice(below, below + z), (below, above)
 
 
 def model_of(scan: Scan, basis: tuple[str, ...]) -> SpectralModel:
@@ -315,11 +332,10 @@ def _weights(scan: Scan, model: SpectralModel, lines: Array, report: Stages | No
     return weights
 
 
-def _penalty(model: SpectralModel, recipe: Recipe) -> Variation | None:
-    """Couple the materials' edges; each is scaled by what makes as much attenuation as 100 mg/mL of water."""
+def _penalty(start: Array, recipe: Recipe) -> Variation | None:
+    """Couple the materials' edges, each scaled by its own noise in the volumes to begin with."""
     if recipe.smoothing <= 0:
         return None
-    at = np.array([_MIDDLE_KEV])
-    water = float(mass_attenuation_cm2_g(material("water"), at)[0])
-    scales = tuple(100 * water / float(mass_attenuation_cm2_g(material(name), at)[0]) for name in model.materials)
-    return Variation(0.1 * recipe.smoothing, 0.1, scales)
+    noise = [1.4826 * float(np.median(np.abs(one - np.median(one)))) for one in start]
+    scales = tuple(max(spread, 1e-3) for spread in noise)
+    return Variation(PENALTY * recipe.smoothing, PENALTY, scales)
