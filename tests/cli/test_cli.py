@@ -19,7 +19,8 @@ GROUPS = {"node": ("add", "list", "approve", "remove"), "identity": ("show", "re
           "account": ("list", "add", "password", "role", "remove"), "quarantine": ("list", "why", "release", "discard"),
           "archive": ("inspect",), "feeds": ("import", "list", "status", "restore", "remove", "pack", "key"),
           "ledger": ("list", "verify")}  # fmt: skip
-WITHOUT_A_SITE = (("init",), ("demo",), ("inspect",), ("disarm",), ("feeds", "pack"), ("feeds", "key"))
+WITHOUT_A_SITE = (("init",), ("demo",), ("inspect",), ("disarm",), ("simulate",), ("quality",), ("feeds", "pack"),
+                  ("feeds", "key"))  # fmt: skip
 EVERY = [(name,) for name in _VERBS if name not in GROUPS] + [(g, v) for g, vs in GROUPS.items() for v in vs]
 
 
@@ -63,6 +64,7 @@ def test_help_imports_nothing_heavy() -> None:
         (errors.IntegrityError("x"), 1),
         (errors.PeerError("x", code="c"), 1),
         (errors.LimitExceeded("x", code="c"), 1),
+        (errors.Cancelled("x"), 1),
         (errors.StorageError("x"), 3),
         (errors.StorageFull("x"), 3),
         (errors.RemoteError("x"), 3),
@@ -76,7 +78,7 @@ def test_every_error_class_was_thought_of() -> None:
     def below(cls: type) -> set[type]:
         return {cls}.union(*(below(sub) for sub in cls.__subclasses__() if sub.__module__ == "leadglass.errors"))
 
-    assert len(below(errors.LeadglassError)) == 11
+    assert len(below(errors.LeadglassError)) == 12
 
 
 def test_an_error_names_the_next_step_and_shows_no_traceback(tmp_path: Path) -> None:
