@@ -1,7 +1,7 @@
 """Walk a data set as it arrives, trusting nothing in it (PS3.5 §7, §8, Annex A).
 
 Bytes come in any chunks; nothing is held but a header that straddles two chunks and the few values asked
-for. The fast loops of `plain` take runs of plain elements; everything else (sequences, items, delimiters,
+for. The fast loop of `plain` takes runs of plain elements; everything else (sequences, items, delimiters,
 pixel data, odd or unordered elements) goes through `_step`, one thing at a time. Nesting is an
 explicit stack, so depth costs a list entry and never a Python frame. A length is a claim: it moves a
 counter, allocates nothing.
@@ -169,7 +169,7 @@ class DatasetWalker:
     # --- one thing at a time ----------------------------------------------------------------------------
 
     def _step(self, buf: Buffer, pos: int, end: int, level: Level) -> int:
-        """Take the next thing the fast loops do not; give where it ends, or _WAIT for want of bytes."""
+        """Take the next thing the fast loop does not; give where it ends, or _WAIT for want of bytes."""
         offset = self._base + pos
         if offset == level.end:
             self.account.pop()

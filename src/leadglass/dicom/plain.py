@@ -1,4 +1,4 @@
-"""The two fast loops of a walk: runs of plain elements, whole and in order, with local names only.
+"""The fast loop of a walk: runs of plain elements, whole and in order, with local names only.
 
 A plain element has a short value that is there to its end, an even length, a tag above the last one and no group
 below 0008; whatever is not plain is left to the walker. Top-level elements that an earlier object had to the byte are
@@ -27,7 +27,7 @@ _NO_RUNS: dict[int, Run] = {}
 
 
 class PlainElements:
-    """The fast loops over the data set of one walk; `values` is what the walk keeps."""
+    """The fast loop over the data set of one walk; `values` is what the walk keeps."""
 
     __slots__ = ("_account", "_explicit", "_keep", "_length_max", "_long", "_recall", "_values", "_visitor")
 
@@ -56,40 +56,41 @@ class PlainElements:
             end = min(end, level.bound - base)
         if self._account.group_end >= 0 and level.kind == Kind.DATASET:
             end = min(end, self._account.group_end - base)
-        take = self._take_implicit if level.is_implicit else self._take_explicit
-        return take(buf, pos, end, level, base)
-
-    def _take_explicit(self, buf: Buffer, pos: int, limit: int, level: Level, base: int) -> int:
-        is_top = level.kind == Kind.DATASET
+        is_top, is_implicit = level.kind == Kind.DATASET, level.is_implicit
         keep, recall = (self._keep, self._recall) if is_top else (_NO_TAGS, None)
-        runs, learn = (
-            (_NO_RUNS, None) if recall is None else (recall.runs, recall.learn if recall.is_learning else None)
-        )
-        values, visitor = self._values, self._visitor
-        unpack, unpack_long = self._explicit.unpack_from, self._long.unpack_from
-        short, long, seen, last = SHORT_VRS, LONG_VRS, level.seen, level.last
-        count, final, most, passed = 0, limit - 8, self._length_max, 0
+        runs = _NO_RUNS if recall is None else recall.runs
+        learn = recall.learn if recall is not None and recall.is_learning else None
+        values, visitor, long_of = self._values, self._visitor, self._long.unpack_from
+        unpack = IMPLICIT.unpack_from if is_implicit else self._explicit.unpack_from
+        short, long, sequences, seen, last = SHORT_VRS, LONG_VRS, SEQUENCES, level.seen, level.last
+        count, final, most, passed = 0, end - 8, self._length_max, 0
         while pos <= final:
-            group, element, vr, length = unpack(buf, pos)
+            if is_implicit:
+                group, element, length = unpack(buf, pos)
+            else:
+                group, element, vr, length = unpack(buf, pos)
             tag = group << 16 | element
             if not last < tag < _PLAIN_MAX or not element:
                 break
-            if tag in runs and recall is not None and (run := recall.match(tag, buf, pos, limit)) is not None:
+            if tag in runs and recall is not None and (run := recall.match(tag, buf, pos, end)) is not None:
                 seen.extend(run.tags)
                 values.update(run.kept)
                 last = run.tags[-1]
                 pos += len(run.content)
                 passed += len(run.tags)
                 continue
-            if vr in short:
-                start = pos + 8
-            elif vr in long and not length and pos + 12 <= limit:
-                (length,) = unpack_long(buf, pos + 8)
+            start = pos + 8
+            if is_implicit:
+                if tag in sequences:
+                    break
+                vr = vr_of(tag).encode()
+            elif vr in long and not length and pos + 12 <= end:
+                (length,) = long_of(buf, start)
                 start = pos + 12
-            else:
+            elif vr not in short:
                 break
             stop = start + length
-            if stop > limit or length & 1 or group < 8 or length > most:
+            if stop > end or length & 1 or group < 8 or length > most:
                 break
             kept = None
             if tag in keep:
@@ -102,49 +103,8 @@ class PlainElements:
             last = tag
             pos = stop
             count += 1
-        return self._taken(level, last, count, passed, pos)
-
-    def _take_implicit(self, buf: Buffer, pos: int, limit: int, level: Level, base: int) -> int:
-        is_top = level.kind == Kind.DATASET
-        keep, recall = (self._keep, self._recall) if is_top else (_NO_TAGS, None)
-        runs, learn = (
-            (_NO_RUNS, None) if recall is None else (recall.runs, recall.learn if recall.is_learning else None)
-        )
-        values, visitor, unpack = self._values, self._visitor, IMPLICIT.unpack_from
-        sequences, seen, last = SEQUENCES, level.seen, level.last
-        count, final, most, passed = 0, limit - 8, self._length_max, 0
-        while pos <= final:
-            group, element, length = unpack(buf, pos)
-            tag = group << 16 | element
-            if not last < tag < _PLAIN_MAX or not element:
-                break
-            if tag in runs and recall is not None and (run := recall.match(tag, buf, pos, limit)) is not None:
-                seen.extend(run.tags)
-                values.update(run.kept)
-                last = run.tags[-1]
-                pos += len(run.content)
-                passed += len(run.tags)
-                continue
-            start = pos + 8
-            stop = start + length
-            if stop > limit or length & 1 or group < 8 or length > most or tag in sequences:
-                break
-            kept = None
-            if tag in keep:
-                kept = values[tag] = bytes(buf[start:stop])
-            if visitor is not None and visitor.begin_element(tag, vr_of(tag).encode(), length, base + pos):
-                visitor.value(buf[start:stop], True)
-            if learn is not None:
-                learn(tag, bytes(buf[pos:stop]), kept, base + pos)
-            seen.append(tag)
-            last = tag
-            pos = stop
-            count += 1
-        return self._taken(level, last, count, passed, pos)
-
-    def _taken(self, level: Level, last: int, count: int, passed: int, pos: int) -> int:
         level.last = last
         self._account.count += count + passed
-        if self._recall is not None and level.kind == Kind.DATASET:
-            self._recall.walked(count)
+        if recall is not None:
+            recall.walked(count)
         return pos
