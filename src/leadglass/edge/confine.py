@@ -20,6 +20,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
+from leadglass import limits
 from leadglass.edge.confine_calls import COMPUTING, READING, calls_of
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
@@ -85,6 +86,22 @@ def confine(allowance: Allowance) -> Confinement:
     abi = _landlock(libc, allowance.readable)
     filtered = _filter(libc, READING if allowance.may_load else COMPUTING, forbids_code=not allowance.may_load)
     return Confinement(unprivileged, abi > 0, filtered, filtered, limited)
+
+
+def confine_worker(memory_bytes: int) -> int:
+    """Confine a worker of the sandbox to so much memory beyond what it has; gives the address space it has."""
+    base = address_space_bytes()
+    held = confine(
+        Allowance(
+            memory_bytes=base + memory_bytes,
+            open_files=8,
+            cpu_seconds=limits.SANDBOX_SECONDS,
+            dies_with_parent=True,
+        )
+    )
+    if not held.no_network:
+        leave_network()
+    return base
 
 
 def leave_network() -> bool:

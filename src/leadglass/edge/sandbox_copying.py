@@ -24,7 +24,7 @@ import pikepdf
 from leadglass import limits
 from leadglass.dicom.part10 import encode_file_meta
 from leadglass.dicom.syntaxes import EXPLICIT_LITTLE
-from leadglass.edge.confine import Allowance, address_space_bytes, allow_cpu, allow_memory, confine, leave_network
+from leadglass.edge.confine import allow_cpu, allow_memory, confine_worker
 from leadglass.edge.sandbox_copy_wire import SEGMENTS_MAX, CopyHead, read_ask, write_head
 from leadglass.edge.sandbox_wire import PIECE_BYTES_MAX, SETUP_BYTES_MAX, Kind, receive_message, send_message
 from leadglass.errors import Refused
@@ -67,17 +67,7 @@ def warm() -> None:
 
 def make_copies(link: socket.socket) -> NoReturn:
     """Make copies of one object after another until the owner closes the socket."""
-    base = address_space_bytes()
-    held = confine(
-        Allowance(
-            memory_bytes=base + limits.DISARM_BYTES_MAX + limits.DISARM_MEMORY_BYTES,
-            open_files=8,
-            cpu_seconds=limits.SANDBOX_SECONDS,
-            dies_with_parent=True,
-        )
-    )
-    if not held.no_network:
-        leave_network()
+    base = confine_worker(limits.DISARM_BYTES_MAX + limits.DISARM_MEMORY_BYTES)
     buffer = bytearray(PIECE_BYTES_MAX)
     bench: _Bench | None = None
     with suppress(EOFError, OSError):

@@ -28,7 +28,7 @@ from typing import NoReturn
 from leadglass import limits
 from leadglass.dicom.part10 import encode_file_meta
 from leadglass.dicom.syntaxes import EXPLICIT_LITTLE, transfer_syntax
-from leadglass.edge.confine import Allowance, address_space_bytes, allow_cpu, confine, leave_network
+from leadglass.edge.confine import allow_cpu, confine_worker
 from leadglass.edge.engines_yara import RuleEngine, RuleScan, compile_rules
 from leadglass.edge.sandbox_wire import (
     FINDINGS_MAX,
@@ -139,16 +139,7 @@ def _failure(error: Exception) -> str:
 
 def work(link: socket.socket, engine: Engine) -> NoReturn:
     """Inspect objects until the owner closes the socket."""
-    held = confine(
-        Allowance(
-            memory_bytes=address_space_bytes() + limits.SANDBOX_MEMORY_BYTES,
-            open_files=8,
-            cpu_seconds=limits.SANDBOX_SECONDS,
-            dies_with_parent=True,
-        )
-    )
-    if not held.no_network:
-        leave_network()
+    confine_worker(limits.SANDBOX_MEMORY_BYTES)
     buffer = bytearray(PIECE_BYTES_MAX)
     task: _Task | None = None
     is_told = False
