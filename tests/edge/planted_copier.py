@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import socket
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from planted_faults import commit  # the folder of the program that is run is the first to be searched
 
 from leadglass import limits
 from leadglass.edge import sandbox_copying, sandbox_worker
@@ -26,21 +26,8 @@ def drip(link: socket.socket, kind: object, payload: bytes = b"") -> None:
 def planted(self: Copying, objections: Sequence[Objection] = ()) -> Copy:
     """Do what the object says."""
     word = bytes(self._data[-400:]).partition(b"DO:")[2][:6].strip()
+    commit(word)
     match word:
-        case b"CRASH":
-            ctypes.string_at(0)
-        case b"RAISE":
-            raise ZeroDivisionError
-        case b"SLEEP":
-            time.sleep(600)
-        case b"SPIN":
-            while True:
-                pass
-        case b"EAT":
-            held = [bytearray(64 << 20) for _ in range(1_000)]
-            del held
-        case b"EXIT":
-            os._exit(0)
         case b"LIE":
             sandbox_copying.write_head = lambda _: b'{"segments": "AAAA", "changes": 7}'
         case b"BEYOND":

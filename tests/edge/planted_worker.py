@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
+
+from planted_faults import commit  # the folder of the program that is run is the first to be searched
 
 from leadglass.edge import sandbox_worker
 from leadglass.finding import Finding
@@ -23,21 +22,8 @@ class Planted(Detector):
         return tag == 0x00104000
 
     def look(self, where: Where, value: bytes) -> Iterable[Finding]:
+        commit(value.strip())
         match value.strip():
-            case b"CRASH":
-                ctypes.string_at(0)
-            case b"RAISE":
-                raise ZeroDivisionError
-            case b"SLEEP":
-                time.sleep(600)
-            case b"SPIN":
-                while True:
-                    pass
-            case b"EAT":
-                held = [bytearray(64 << 20) for _ in range(1_000)]
-                del held
-            case b"EXIT":
-                os._exit(0)
             case b"LIE":
                 sandbox_worker.write_answer = lambda _: b'{"findings": 7}'
             case b"NOISE":
