@@ -15,15 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadglass.errors import UsageError
-from leadglass.imaging.detector import response
 from leadglass.imaging.geometry import Grid
 from leadglass.imaging.image_decomposition import EffectiveAttenuation
 from leadglass.imaging.material import mass_attenuation_cm2_g, material
 from leadglass.imaging.phantom import Phantom, pieces
 from leadglass.imaging.quality import Linearity, linearity
 from leadglass.imaging.scan import Scan
-from leadglass.imaging.spectral_model import Floats, SpectralModel, cramer_rao, spectral_model
-from leadglass.imaging.spectrum import energy_axis, tube_spectrum
+from leadglass.imaging.spectral_model import Floats, SpectralModel, cramer_rao, model_of_scan
 from leadglass.imaging.thickness import line_integrals
 from leadglass.imaging.volume import Voxels
 
@@ -97,11 +95,7 @@ def scan_model(scan: Scan, basis: Sequence[str]) -> SpectralModel:
     How far area densities may reach is taken from the scan: what each material alone would need to weaken as much as
     the darkest ray, and at least well clear of the noise.
     """
-    energies = energy_axis(scan.tube.peak_kv)
-    attenuation = np.stack([mass_attenuation_cm2_g(material(name), energies) for name in basis])
-    fluence = tube_spectrum(scan.tube, energies)
-    answer = response(scan.sensor, scan.thresholds_kev, energies)
-    model = spectral_model(tuple(basis), energies, fluence, answer, attenuation, reach_g_cm2=np.ones(len(basis)))
+    model = model_of_scan(scan, basis)
     good = ~scan.bad
     flat = scan.flat[:, good].mean(axis=1, dtype=np.float64)
     darkest = np.quantile(scan.counts.sum(axis=0)[:, good][:, ::17] / scan.flat.sum(axis=0)[good][::17], 1e-3)

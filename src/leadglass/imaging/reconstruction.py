@@ -22,7 +22,6 @@ from leadglass.errors import UsageError
 from leadglass.imaging._ray_fit import score_rays
 from leadglass.imaging.corrections import remove_rings, repair_bad
 from leadglass.imaging.decomposition import decompose_projections, gradient_rows
-from leadglass.imaging.detector import response
 from leadglass.imaging.fbp import fdk
 from leadglass.imaging.geometry import Beam, Geometry, Grid
 from leadglass.imaging.iterative import Plan, least_squares
@@ -31,8 +30,8 @@ from leadglass.imaging.onestep import G_CM2_PER_MG_ML_MM, Projector, one_step
 from leadglass.imaging.progress import Report, tell
 from leadglass.imaging.projector import back, forward
 from leadglass.imaging.scan import Scan
-from leadglass.imaging.spectral_model import SpectralModel, condense, spectral_model
-from leadglass.imaging.spectrum import energy_axis, tube_spectrum
+from leadglass.imaging.spectral_model import SpectralModel, condense, model_of_scan
+from leadglass.imaging.spectrum import energy_axis
 from leadglass.imaging.unpiling import without_pile_up
 from leadglass.imaging.variation import Variation
 from leadglass.imaging.volume import MaterialVolume, Voxels
@@ -171,23 +170,18 @@ def model_of(scan: Scan, basis: tuple[str, ...]) -> SpectralModel:
     """Work out what the scan's bins count behind these materials; UsageError for a basis the bins cannot tell apart."""
     if not basis or len(set(basis)) != len(basis):
         raise UsageError("The basis is empty or names a material twice.", hint="Write --basis water,calcium,iodine.")
-    made_of = [material(name) for name in basis]
-    energies = energy_axis(scan.tube.peak_kv)
-    attenuation = np.stack([mass_attenuation_cm2_g(one, energies) for one in made_of])
-    good = ~scan.bad
-    most = float(np.percentile(_depth(scan)[:, good], 99.9)) if good.any() else 1.0
-    middle = attenuation[:, int(np.argmin(np.abs(energies - _MIDDLE_KEV)))]
+    model = model_of_scan(scan, basis)
+    energies, good = energy_axis(scan.tube.peak_kv), ~scan.bad
+    most = float(np.percentile(_depth(scan, 32)[:, good], 99.9)) if good.any() else 1.0
+    nearest = int(np.argmin(np.abs(energies - _MIDDLE_KEV)))
+    middle = np.array([mass_attenuation_cm2_g(material(name), energies)[nearest] for name in basis])
     # No ray holds more of a material than would explain by itself all that is missing behind it.
-    reach = 1.3 * max(most, 0.5) / middle
-    return spectral_model(
-        tuple(one.name for one in made_of), energies, tube_spectrum(scan.tube, energies),
-        response(scan.sensor, scan.thresholds_kev, energies), attenuation, reach_g_cm2=reach,
-    )  # fmt: skip
+    return replace(model, reach_g_cm2=1.3 * max(most, 0.5) / middle)
 
 
-def _depth(scan: Scan) -> Array:
-    """Give the optical depth of all bins together, [view, column, row], of some of the views."""
-    some = slice(None, None, max(1, scan.geometry.views // 32))
+def _depth(scan: Scan, views: int) -> Array:
+    """Give the optical depth of all bins together, [view, column, row], of about so many views."""
+    some = slice(None, None, max(1, scan.geometry.views // views))
     flat = np.maximum(scan.flat.sum(axis=0), 1e-6)
     return np.asarray(-np.log(np.maximum(scan.counts[:, some].sum(axis=0), 0.5) / flat), dtype=np.float32)
 
@@ -234,9 +228,7 @@ def fitting_grid(scan: Scan, voxel_mm: float = 0.0) -> Grid:
         return _of_box(np.ones(shape, np.bool_), rough, voxel)
     thin = max(1, geometry.views // 60)
     few = replace(geometry, angles=geometry.angles[::thin], z_mm=geometry.z_mm[::thin])
-    flat = np.maximum(scan.flat.sum(axis=0), 1e-6)
-    depth = -np.log(np.maximum(scan.counts[:, ::thin].sum(axis=0), 0.5) / flat).astype(np.float32)
-    seen = fdk(repair_bad(depth, scan.bad), rough, few, window="hann", cutoff=0.4)
+    seen = fdk(repair_bad(_depth(scan, 60), scan.bad), rough, few, window="hann", cutoff=0.4)
     return _of_box(seen > 0.3 * float(np.percentile(seen, 99)), rough, voxel)
 
 

@@ -10,6 +10,7 @@ object (tube charge, pixel gain) is in the flat field. Schlomka et al. 2008 (doi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,10 @@ from scipy.linalg import qr
 from scipy.optimize import nnls
 
 from leadglass.errors import UsageError
+from leadglass.imaging import detector
+from leadglass.imaging.material import mass_attenuation_cm2_g, material
+from leadglass.imaging.scan import Scan
+from leadglass.imaging.spectrum import energy_axis, tube_spectrum
 
 Floats = NDArray[np.float64]
 Measured = NDArray[np.float32] | NDArray[np.float64]
@@ -94,6 +99,20 @@ def spectral_model(
     return SpectralModel(
         materials, np.asarray(energies_kev)[seen], effective, np.asarray(attenuation)[:, seen], np.asarray(reach_g_cm2)
     )
+
+
+def model_of_scan(scan: Scan, basis: Sequence[str]) -> SpectralModel:
+    """Work out what a scan's bins count, from its tube, sensor and thresholds; materials reach to 1 g/cm² each.
+
+    How far they reach is the caller's to say. Raises UsageError for a basis that the bins cannot tell apart.
+    """
+    made_of = [material(name) for name in basis]
+    energies = energy_axis(scan.tube.peak_kv)
+    return spectral_model(
+        tuple(one.name for one in made_of), energies, tube_spectrum(scan.tube, energies),
+        detector.response(scan.sensor, scan.thresholds_kev, energies),
+        np.stack([mass_attenuation_cm2_g(one, energies) for one in made_of]), reach_g_cm2=np.ones(len(made_of)),
+    )  # fmt: skip
 
 
 def drawn_paths(model: SpectralModel, count: int, seed: int = 1) -> Floats:
