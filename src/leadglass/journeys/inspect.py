@@ -1,7 +1,7 @@
 """A file is judged: its bytes pass through an inspector and the engines beside it, and what they say becomes one word.
 
-`InProcess` makes inspectors in this process, for whoever cannot wait for another; a detector that fails gives
-`NotAssessed` there too, never an error of the caller's.
+`InProcess` makes inspectors in this process, for whoever has no pool of others (the hub has one); a detector that fails
+gives `NotAssessed` there too, never an error of the caller's.
 """
 
 from __future__ import annotations
